@@ -1,0 +1,150 @@
+//! The lasting record of one container's data.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::id::{BackupId, ContainerId, ContainerName, PointId, ServerName};
+use super::identity::Identity;
+use super::policy::PolicyOverrides;
+use super::restore_point::RestorePoint;
+use crate::error::{Error, ErrorKind, Result};
+
+/// The lasting record of one container's data: who it is, how it is backed up, what it can be brought back to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backup {
+    /// Never changes, whatever is renamed.
+    pub id: BackupId,
+    /// What people call it; unique on its server.
+    pub name: String,
+    /// The server whose host holds the container.
+    pub server: ServerName,
+    /// How the container is known again after it was created anew.
+    pub identity: Identity,
+    /// The containers it was made from, oldest first.
+    pub containers: Vec<ContainerSeen>,
+    /// When it was first made.
+    pub created_at: Timestamp,
+    /// Chosen for `backup --all` and schedules: `None` leaves it to the container's label.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub marked: Option<bool>,
+    /// What the catalog says about how to make it.
+    #[serde(default)]
+    pub policy: PolicyOverrides,
+    /// A user's words about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// A user's own keys and values.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
+    /// What it can be brought back to, oldest first.
+    pub points: Vec<RestorePoint>,
+    /// Engines' repositories that hold data of it, so that a deletion forgets none.
+    #[serde(default)]
+    pub engines: Vec<super::policy::EngineKind>,
+    /// Set when its deletion began: nothing may be added, and its data may already be gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleting_since: Option<Timestamp>,
+}
+
+/// One container that a backup was made from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerSeen {
+    /// Its id.
+    pub id: ContainerId,
+    /// Its name then.
+    pub name: ContainerName,
+    /// When Dory first met it.
+    pub first_seen: Timestamp,
+}
+
+impl Backup {
+    /// The container it was last made from.
+    #[must_use]
+    pub fn container(&self) -> Option<&ContainerSeen> {
+        self.containers.last()
+    }
+
+    /// The newest point.
+    #[must_use]
+    pub fn latest(&self) -> Option<&RestorePoint> {
+        self.points.last()
+    }
+
+    /// Bytes its points added to the store, in all.
+    #[must_use]
+    pub fn stored_bytes(&self) -> u64 {
+        self.points.iter().map(|point| point.size.stored_bytes).sum()
+    }
+
+    /// Adds a point in its place by time; a point already there is left alone.
+    pub fn add_point(&mut self, point: RestorePoint) {
+        if self.points.iter().any(|known| known.id == point.id) {
+            return;
+        }
+        let at = self.points.partition_point(|known| known.taken_at <= point.taken_at);
+        self.points.insert(at, point);
+    }
+
+    /// The point that `choice` means.
+    ///
+    /// # Errors
+    /// `NotFound`, with what there is; `InvalidInput` where a name or a shortened id fits several.
+    pub fn find_point(&self, choice: &PointChoice) -> Result<&RestorePoint> {
+        let missing = |what: &str| {
+            Error::new(
+                ErrorKind::NotFound,
+                "find restore point",
+                what,
+                format!("backup `{}` has no such point", self.name),
+            )
+            .with_hint(format!("run `dory show {}` to see its points", self.name))
+        };
+        match choice {
+            PointChoice::Latest => self.latest().ok_or_else(|| missing("latest")),
+            PointChoice::Before(time) => self
+                .points
+                .iter()
+                .rev()
+                .find(|point| point.taken_at <= *time)
+                .ok_or_else(|| missing(&format!("at or before {time}"))),
+            PointChoice::Named(text) => {
+                let fits: Vec<_> = self.points.iter().filter(|point| point_answers_to(point, text)).collect();
+                match fits.as_slice() {
+                    [] => Err(missing(text)),
+                    [point] => Ok(point),
+                    several => {
+                        let ids: Vec<_> = several.iter().map(|point| format!("`{}`", point.id)).collect();
+                        Err(Error::invalid("restore point", text, format!("it fits {}", ids.join(", "))))
+                    }
+                }
+            }
+        }
+    }
+
+    /// Removes a point from the record, if it is there.
+    pub fn remove_point(&mut self, id: PointId) -> Option<RestorePoint> {
+        let at = self.points.iter().position(|point| point.id == id)?;
+        Some(self.points.remove(at))
+    }
+}
+
+fn point_answers_to(point: &RestorePoint, text: &str) -> bool {
+    let id = point.id.to_string();
+    let upper = text.to_ascii_uppercase();
+    point.name.as_deref() == Some(text)
+        || id == upper
+        || (text.len() >= 4 && (id.ends_with(&upper) || point.snapshot.as_str().starts_with(text)))
+}
+
+/// Which restore point a user means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PointChoice {
+    /// The newest.
+    Latest,
+    /// The newest that is not younger than this.
+    Before(Timestamp),
+    /// By its name, its id, the last characters of its id, or the first of its snapshot's.
+    Named(String),
+}

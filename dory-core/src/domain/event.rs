@@ -1,0 +1,70 @@
+//! What a run tells while it goes: phases, progress, warnings. Never only a log line.
+
+use serde::{Deserialize, Serialize};
+
+use super::entry_path::EntryPath;
+
+/// How far a transfer is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Files done.
+    pub files: u64,
+    /// Files in all, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files_total: Option<u64>,
+    /// Bytes of source data done.
+    pub bytes: u64,
+    /// Bytes of source data in all, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_total: Option<u64>,
+}
+
+/// Something about one path that did not go as asked, while the rest went on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warning {
+    /// What went wrong.
+    pub kind: WarningKind,
+    /// Where: the first part is the mount's key.
+    pub path: EntryPath,
+    /// The operating system's or the engine's own words.
+    pub detail: String,
+}
+
+/// The ways in which one path can fall short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WarningKind {
+    /// It could not be read, so its data is missing from the point.
+    Unreadable,
+    /// It changed while it was read, so its parts may be from different moments.
+    ChangedWhileRead,
+    /// It was there when listed and gone when read.
+    Vanished,
+    /// The engine does not keep such things (a socket).
+    NotKept,
+    /// It was restored, but owner, mode, times or an extended attribute could not be set.
+    MetadataNotRestored,
+    /// It could not be restored.
+    NotRestored,
+}
+
+impl WarningKind {
+    /// Whether data that was asked for is missing because of it.
+    #[must_use]
+    pub fn loses_data(self) -> bool {
+        matches!(self, Self::Unreadable | Self::NotRestored)
+    }
+
+    /// A few words for people.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreadable => "could not be read",
+            Self::ChangedWhileRead => "changed while it was read",
+            Self::Vanished => "vanished before it was read",
+            Self::NotKept => "cannot be kept by this engine",
+            Self::MetadataNotRestored => "was restored without all its metadata",
+            Self::NotRestored => "could not be restored",
+        }
+    }
+}

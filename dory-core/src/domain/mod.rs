@@ -1,0 +1,15 @@
+//! Plain data and pure rules: no I/O, no async, no clock.
+
+pub mod backup;
+pub mod container;
+pub mod entry_path;
+pub mod event;
+pub mod id;
+pub mod identity;
+pub mod order;
+pub mod plan;
+pub mod policy;
+pub mod restore_point;
+pub mod run;
+pub mod secret;
+pub mod store_url;

@@ -1,0 +1,293 @@
+//! What a backup or a restore will do, computed from what is there and touching nothing.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::container::{Container, ContainerState, Mount, MountKind};
+use super::id::{BackupId, ContainerId, ContainerName, MountKey};
+use super::order::{shares_network_of, start_order};
+use super::policy::{Policy, StopMode, label};
+use super::restore_point::{Consistency, PointMount};
+use crate::error::{Error, ErrorKind, Result};
+
+/// What one backup will do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupPlan {
+    /// The backup it belongs to.
+    pub backup: BackupId,
+    /// Whether this is the backup's first run.
+    pub is_new: bool,
+    /// The container.
+    pub container: ContainerName,
+    /// What is read.
+    pub mounts: Vec<PointMount>,
+    /// What is not, and why.
+    pub left_out: Vec<LeftOut>,
+    /// Who is quieted, in the order they start again; stopped in reverse.
+    pub quiet: Vec<Quiet>,
+    /// Who keeps writing, by their own or the policy's choice.
+    pub left_running: Vec<ContainerName>,
+    /// The policy in force.
+    pub policy: Policy,
+}
+
+impl BackupPlan {
+    /// How far the point's parts can be from one moment if all goes as planned.
+    #[must_use]
+    pub fn consistency(&self) -> Consistency {
+        if !self.left_running.is_empty() {
+            return Consistency::Live;
+        }
+        if self.quiet.iter().any(|quiet| quiet.mode == StopMode::Pause || quiet.was == ContainerState::Paused) {
+            return Consistency::Paused;
+        }
+        Consistency::Stopped
+    }
+}
+
+/// A mount that a backup does not read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// Where the container sees it.
+    pub destination: PathBuf,
+    /// Why.
+    pub reason: String,
+}
+
+/// A container that is quieted for a while.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quiet {
+    /// Its id at plan time.
+    pub id: ContainerId,
+    /// Its name.
+    pub name: ContainerName,
+    /// What it was doing: what it goes back to.
+    pub was: ContainerState,
+    /// How it is quieted.
+    pub mode: StopMode,
+    /// Why it is in this list.
+    pub why: QuietReason,
+    /// Whether it has a health check that is worth waiting for after the start.
+    pub has_health_check: bool,
+}
+
+/// Why a container is quieted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum QuietReason {
+    /// It is the one being backed up or restored.
+    Target,
+    /// It mounts some of the same data.
+    SharesData,
+    /// It lives in the network of one that is stopped.
+    SharesNetwork,
+}
+
+/// Places that are never part of a backup.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Forbidden {
+    /// The runtime's own data folder, on the host.
+    pub data_root: Option<PathBuf>,
+    /// The store's folder, on the host, where it is one.
+    pub store: Option<PathBuf>,
+    /// The container Dory itself runs in.
+    pub own_container: Option<ContainerId>,
+}
+
+/// Folders of a host that no bind mount of is data.
+const SYSTEM_PATHS: [&str; 9] = ["/bin", "/boot", "/dev", "/lib", "/proc", "/run", "/sbin", "/sys", "/usr"];
+
+/// Files that programs bind for the host's clock, names and users.
+const SYSTEM_FILES: [&str; 8] = [
+    "/etc/hostname",
+    "/etc/hosts",
+    "/etc/localtime",
+    "/etc/machine-id",
+    "/etc/passwd",
+    "/etc/group",
+    "/etc/resolv.conf",
+    "/etc/timezone",
+];
+
+/// Which mounts of a container hold data, and which are left out and why.
+#[must_use]
+pub fn choose_mounts(container: &Container, forbidden: &Forbidden) -> (Vec<PointMount>, Vec<LeftOut>) {
+    let mut chosen: Vec<PointMount> = Vec::new();
+    let mut left_out = Vec::new();
+    for mount in &container.mounts {
+        if let Some(reason) = reason_to_leave_out(mount, forbidden) {
+            left_out.push(LeftOut { destination: mount.destination.clone(), reason });
+            continue;
+        }
+        chosen.push(PointMount {
+            key: mount_key(&mount.destination, &chosen),
+            kind: mount.kind.clone(),
+            destination: mount.destination.clone(),
+            source: mount.source.clone(),
+        });
+    }
+    (chosen, left_out)
+}
+
+fn reason_to_leave_out(mount: &Mount, forbidden: &Forbidden) -> Option<String> {
+    let source = mount.source.as_path();
+    match &mount.kind {
+        MountKind::Volume { .. } => None,
+        MountKind::Tmpfs => Some("it is memory (tmpfs)".to_owned()),
+        MountKind::Other { name } => Some(format!("Dory does not know mounts of type {name}")),
+        MountKind::Bind => {
+            let within = |place: &Option<PathBuf>| place.as_deref().is_some_and(|place| source.starts_with(place));
+            let around = |place: &Option<PathBuf>| place.as_deref().is_some_and(|place| place.starts_with(source));
+            if source == Path::new("/") {
+                Some("it is the host's root folder".to_owned())
+            } else if source.extension().is_some_and(|extension| extension == "sock") {
+                Some("it is a socket".to_owned())
+            } else if within(&forbidden.store) || around(&forbidden.store) {
+                Some("the store itself is in it".to_owned())
+            } else if within(&forbidden.data_root) || around(&forbidden.data_root) {
+                Some("it holds the container runtime's own data".to_owned())
+            } else if SYSTEM_PATHS.iter().any(|path| source.starts_with(path)) || source.starts_with("/var/run") {
+                Some("it is part of the host's system".to_owned())
+            } else if SYSTEM_FILES.iter().any(|path| source == Path::new(path)) {
+                Some("it is a system file of the host".to_owned())
+            } else {
+                None
+            }
+        }
+    }
+}
+
+/// A folder name for a destination, unlike those of the mounts `before` it: `/var/lib/mysql` gives `var-lib-mysql`.
+fn mount_key(destination: &Path, before: &[PointMount]) -> MountKey {
+    let mut base: String = destination
+        .to_string_lossy()
+        .trim_matches('/')
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_') { c } else { '-' })
+        .take(100)
+        .collect();
+    if !base.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+        base.insert_str(0, "root");
+    }
+    let taken = |candidate: &str| before.iter().any(|mount| mount.key.as_str() == candidate);
+    let mut candidate = base.clone();
+    let mut number = 2;
+    while taken(&candidate) {
+        candidate = format!("{base}-{number}");
+        number += 1;
+    }
+    MountKey::parse(candidate).unwrap_or_else(|_| unreachable!("only allowed characters are left"))
+}
+
+/// Who is quieted while `mounts` of `target` are read or written, in start order, and who is left running.
+///
+/// `mode` is the policy's; a linked container's own `dory.stop` label decides for itself.
+///
+/// # Errors
+/// `InvalidInput` where a label holds nonsense; `Conflict` where a linked container is Dory itself.
+pub fn choose_quiet(
+    target: &Container,
+    mounts: &[PointMount],
+    all: &[Container],
+    mode: StopMode,
+    forbidden: &Forbidden,
+) -> Result<(Vec<Quiet>, Vec<ContainerName>)> {
+    let mut chosen: Vec<(Container, StopMode, QuietReason)> = Vec::new();
+    let mut left_running = Vec::new();
+    for container in all.iter().filter(|c| c.state.is_active() || c.state == ContainerState::Paused) {
+        let why = if container.id == target.id {
+            QuietReason::Target
+        } else if shares_data(container, target, mounts) {
+            QuietReason::SharesData
+        } else {
+            continue;
+        };
+        if Some(&container.id) == forbidden.own_container.as_ref() {
+            return Err(runs_dory(container, target));
+        }
+        match own_mode(container, mode)? {
+            StopMode::None if may_write(container, target, mounts) => left_running.push(container.name.clone()),
+            StopMode::None => {}
+            chosen_mode => chosen.push((container.clone(), chosen_mode, why)),
+        }
+    }
+    add_network_guests(&mut chosen, all, forbidden, target)?;
+    let ordered = start_order(chosen.iter().map(|(container, ..)| container.clone()).collect());
+    let quiet = ordered
+        .into_iter()
+        .filter_map(|container| {
+            let (_, mode, why) = chosen.iter().find(|(other, ..)| other.id == container.id)?;
+            Some(Quiet {
+                id: container.id,
+                name: container.name,
+                was: container.state,
+                mode: *mode,
+                why: *why,
+                has_health_check: container.health != super::container::Health::None,
+            })
+        })
+        .collect();
+    Ok((quiet, left_running))
+}
+
+/// Containers in the network namespace of one that stops lose their network for good; they stop and start with it.
+fn add_network_guests(
+    chosen: &mut Vec<(Container, StopMode, QuietReason)>,
+    all: &[Container],
+    forbidden: &Forbidden,
+    target: &Container,
+) -> Result<()> {
+    loop {
+        let guest = all.iter().filter(|c| c.state.is_active()).find(|guest| {
+            chosen.iter().all(|(known, ..)| known.id != guest.id)
+                && chosen.iter().any(|(host, mode, _)| *mode == StopMode::Stop && shares_network_of(guest, host))
+        });
+        let Some(guest) = guest else { return Ok(()) };
+        if Some(&guest.id) == forbidden.own_container.as_ref() {
+            return Err(runs_dory(guest, target));
+        }
+        chosen.push((guest.clone(), StopMode::Stop, QuietReason::SharesNetwork));
+    }
+}
+
+fn own_mode(container: &Container, policy: StopMode) -> Result<StopMode> {
+    match container.label(label::STOP) {
+        None => Ok(policy),
+        Some(text) => text.parse().map_err(|error: Error| {
+            Error::invalid(&format!("label dory.stop of container {}", container.name), text, error.reason())
+        }),
+    }
+}
+
+fn shares_data(container: &Container, target: &Container, mounts: &[PointMount]) -> bool {
+    shared_mounts(container, target, mounts).next().is_some()
+}
+
+fn may_write(container: &Container, target: &Container, mounts: &[PointMount]) -> bool {
+    shared_mounts(container, target, mounts).any(|mount| mount.writable)
+}
+
+fn shared_mounts<'a>(
+    container: &'a Container,
+    target: &'a Container,
+    mounts: &'a [PointMount],
+) -> impl Iterator<Item = &'a Mount> {
+    container.mounts.iter().filter(move |theirs| {
+        target
+            .mounts
+            .iter()
+            .filter(|ours| mounts.iter().any(|mount| mount.destination == ours.destination))
+            .any(|ours| theirs.shares_data_with(ours))
+    })
+}
+
+fn runs_dory(container: &Container, target: &Container) -> Error {
+    Error::new(
+        ErrorKind::Conflict,
+        "back up container",
+        target.name.as_str(),
+        format!("container `{}` uses its data and is the one Dory runs in, so it cannot be stopped", container.name),
+    )
+    .with_hint("run Dory from the host, or give it no mount of that volume")
+}

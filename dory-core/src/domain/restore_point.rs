@@ -1,0 +1,129 @@
+//! One moment that data can be brought back to.
+
+use std::path::PathBuf;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::container::MountKind;
+use super::event::Warning;
+use super::id::{ContainerId, ContainerName, ImageRef, MountKey, PointId, RunId, SnapshotId};
+use super::policy::EngineKind;
+
+/// One moment a backup's data can be brought back to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestorePoint {
+    /// Names it within the fleet.
+    pub id: PointId,
+    /// The moment the data is from: when everything was stopped, or when reading began where nothing was.
+    pub taken_at: Timestamp,
+    /// Why it was made.
+    pub origin: PointOrigin,
+    /// Which engine holds it.
+    pub engine: EngineKind,
+    /// The engine's own id for it.
+    pub snapshot: SnapshotId,
+    /// The run that made it.
+    pub run: RunId,
+    /// The container it was made from, as it was called then.
+    pub container: ContainerName,
+    /// That container's id.
+    pub container_id: ContainerId,
+    /// That container's image, by content id.
+    pub image_id: ImageRef,
+    /// What is in it, mount by mount.
+    pub mounts: Vec<PointMount>,
+    /// How far its parts are from one moment.
+    pub consistency: Consistency,
+    /// From the first stop request to the moment the last container ran again; none where nothing was stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_window: Option<SignedDuration>,
+    /// From plan to catalog entry.
+    pub elapsed: SignedDuration,
+    /// Sizes.
+    pub size: PointSize,
+    /// What fell short, at most [`RestorePoint::WARNINGS_KEPT`] of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
+    /// How many fell short in all.
+    #[serde(default)]
+    pub warning_count: u64,
+    /// A user's name for it: `before production reload 2016-02-10`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// A user's words about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+}
+
+impl RestorePoint {
+    /// How many warnings a point keeps; the rest are counted.
+    pub const WARNINGS_KEPT: usize = 100;
+
+    /// Whether data that was asked for is missing.
+    #[must_use]
+    pub fn lost_data(&self) -> bool {
+        self.warnings.iter().any(|warning| warning.kind.loses_data())
+    }
+}
+
+/// Why a point was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PointOrigin {
+    /// Somebody asked for it.
+    #[default]
+    Manual,
+    /// Its schedule came due.
+    Schedule,
+    /// It keeps what a restore is about to overwrite.
+    Safety,
+}
+
+/// How far a point's parts are from one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Consistency {
+    /// Something wrote while it was read.
+    Live,
+    /// Everything was frozen: as after a power cut.
+    Paused,
+    /// Everything that could write was shut down, or nothing ran.
+    Stopped,
+}
+
+impl Consistency {
+    /// The word people read.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Paused => "paused",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// One mount inside a point.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PointMount {
+    /// Its folder under `/backup` in the engine's snapshot.
+    pub key: MountKey,
+    /// Volume (by name) or bind mount.
+    pub kind: MountKind,
+    /// Where the container saw it.
+    pub destination: PathBuf,
+    /// Where it was on the host.
+    pub source: PathBuf,
+}
+
+/// How much a point holds and how much it added to the store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PointSize {
+    /// Files, folders and other inodes.
+    pub files: u64,
+    /// Bytes of file contents.
+    pub bytes: u64,
+    /// Bytes this point added to the store.
+    pub stored_bytes: u64,
+}

@@ -1,0 +1,61 @@
+//! One execution: what it did, how it went.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::id::{BackupId, PointId, RunId, ServerName};
+use crate::error::ErrorRecord;
+
+/// One execution, as it is kept in the catalog once it is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// Names it.
+    pub id: RunId,
+    /// Where it ran.
+    pub server: ServerName,
+    /// What it did.
+    pub kind: RunKind,
+    /// On which backup.
+    pub backup: BackupId,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// How long it took.
+    pub elapsed: SignedDuration,
+    /// How it went.
+    pub outcome: Outcome,
+    /// The point it made or restored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub point: Option<PointId>,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorRecord>,
+    /// Its last log lines.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub log: Vec<String>,
+}
+
+/// What a run does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunKind {
+    /// Makes a restore point.
+    Backup,
+    /// Brings data back.
+    Restore,
+    /// Removes a point or a backup with its data.
+    Delete,
+}
+
+/// How a run went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// All of it was done.
+    Succeeded,
+    /// It ended, but some of what was asked for is missing.
+    Incomplete,
+    /// It failed.
+    Failed,
+    /// Somebody ended it.
+    Cancelled,
+}

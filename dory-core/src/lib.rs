@@ -1,0 +1,7 @@
+//! Backup for Docker volumes, as a library.
+
+pub mod domain;
+pub mod error;
+pub mod ports;
+
+pub use error::{Error, ErrorKind, ErrorRecord, Result};
