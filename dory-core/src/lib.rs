@@ -1,5 +1,6 @@
 //! Backup for Docker volumes, as a library.
 
+pub mod adapters;
 pub mod domain;
 pub mod error;
 pub mod ports;

@@ -1,0 +1,1 @@
+//! The duplicity program.

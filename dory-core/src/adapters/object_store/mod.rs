@@ -1,0 +1,1 @@
+//! Object stores: Google Cloud Storage, S3, Azure, and folders.

@@ -1,0 +1,1 @@
+//! Every implementation of a port, enrolled in the testkit's suite for it. One file an implementation.

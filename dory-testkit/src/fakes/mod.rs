@@ -1,0 +1,1 @@
+//! In-memory and on-disk doubles of every port, stricter than the real things.

@@ -1,0 +1,22 @@
+//! Real servers and programs: used where they are, required where `DORY_REQUIRE` names them.
+
+use std::env;
+
+/// The variable that lists what must not be skipped: `docker,duplicity,restic,gcs,s3`.
+pub const REQUIRE: &str = "DORY_REQUIRE";
+
+/// Passes `found` through; where it is `None`, says that a test is skipped, or fails if `name` is required.
+///
+/// # Panics
+/// If there is none and [`REQUIRE`] names it.
+pub fn or_skip<T>(name: &str, found: Option<T>) -> Option<T> {
+    if found.is_none() {
+        let required = env::var(REQUIRE).unwrap_or_default();
+        assert!(
+            !required.split(',').any(|word| word.trim() == name),
+            "{REQUIRE} names `{name}`, but it is not on this machine: run scripts/setup.sh"
+        );
+        eprintln!("SKIPPED: `{name}` is not on this machine");
+    }
+    found
+}
