@@ -1,6 +1,7 @@
 //! Backup for Docker volumes, as a library.
 
 pub mod adapters;
+pub mod agent;
 pub mod domain;
 pub mod error;
 pub mod ports;
