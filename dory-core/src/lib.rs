@@ -2,6 +2,7 @@
 
 pub mod adapters;
 pub mod agent;
+pub mod config;
 pub mod domain;
 pub mod error;
 pub mod ports;

@@ -46,7 +46,8 @@ impl Dory {
         purpose: HelperPurpose<'_>,
         mounts: &[PointMount],
     ) -> Result<RunningHelper> {
-        let image = self.runtime.ensure_helper_image().await?;
+        let runtime = self.runtime()?;
+        let image = runtime.ensure_helper_image().await?;
         let mut helper_mounts: Vec<_> = mounts
             .iter()
             .map(|mount| HelperMount {
@@ -73,7 +74,7 @@ impl Dory {
             capabilities: CAPABILITIES.to_vec(),
             labels: labels.map(|(name, value)| (name.to_owned(), value)).into(),
         };
-        let helper = self.runtime.launch_helper(&spec).await.map_err(|error| match error.kind() {
+        let helper = runtime.launch_helper(&spec).await.map_err(|error| match error.kind() {
             ErrorKind::Conflict => {
                 let reason = "another run is working on it at this moment";
                 Error::new(ErrorKind::Conflict, "begin a run of backup", purpose.backup.as_str(), reason)
@@ -81,7 +82,7 @@ impl Dory {
             }
             _ => error,
         })?;
-        let guard = RemovedOnDrop { runtime: Arc::clone(&self.runtime), id: Some(helper.id.clone()) };
+        let guard = RemovedOnDrop { runtime, id: Some(helper.id.clone()) };
         match AgentConnection::connect(helper).await {
             Ok(connection) => Ok(RunningHelper { connection, guard }),
             Err(error) => {
