@@ -30,9 +30,7 @@ pub(super) async fn run(ui: &Ui, global: &GlobalArgs, args: &InitArgs) -> Result
         )
         .with_hint("name another one with `--sheet`"));
     }
-    bootstrap::prepare_store(&settings).await?;
-    let dory = bootstrap::connect_store(settings).await?;
-    let report = dory.init().await?;
+    let report = bootstrap::init(&settings).await?;
     if !report.existed {
         let passphrase = report.passphrase.as_ref().or(mine.as_ref());
         write_sheet(&args.sheet, &recovery_sheet(&report, passphrase))?;

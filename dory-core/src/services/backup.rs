@@ -90,7 +90,7 @@ impl Dory {
     /// Everything that can be known to be wrong beforehand: `NotFound` for the container, `InvalidInput` for one without
     /// data or with labels that make no sense, `Conflict` where a user must decide, the store's and the runtime's.
     pub async fn plan_backup(&self, request: &BackupRequest) -> Result<BackupPlan> {
-        self.open_fleet().await?;
+        self.check_key().await?;
         Ok(self.plan(request).await?.plan)
     }
 
@@ -169,7 +169,7 @@ impl Dory {
         events.phase(Phase::Prepare);
         let (planned, helper, repository) = cancel
             .or(async {
-                self.open_fleet().await?;
+                self.open_or_found_fleet().await?;
                 let planned = self.plan(request).await?;
                 let (helper, repository) = self.prepare(&planned, &run).await?;
                 Ok((planned, helper, repository))

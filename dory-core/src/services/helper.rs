@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::Dory;
+use super::{Dory, noise};
 use crate::agent::{AgentConnection, RemoteEngine};
 use crate::domain::container::MountKind;
 use crate::domain::id::{BackupId, ContainerId, ContainerName, RunId};
@@ -89,6 +89,24 @@ impl Dory {
                 guard.remove().await;
                 Err(error)
             }
+        }
+    }
+
+    /// Launches a helper that sees no volumes, and has it reach for the store.
+    ///
+    /// # Errors
+    /// Whatever would keep a backup from beginning: the image, the network, the store, the key.
+    pub async fn try_helper(&self) -> Result<()> {
+        let backup = BackupId::parse("doctor")?;
+        let run = RunId::new(self.clock.now(), noise()?);
+        let helper = self.launch_helper(HelperPurpose { backup: &backup, run, writes: false }, &[]).await?;
+        let options = BTreeMap::new();
+        let opened = self.open_in_helper(&helper, &backup, EngineKind::Restic, &options, OpenMode::Existing).await;
+        helper.close().await;
+        match opened {
+            // There is no such repository: finding that out takes all that a backup needs.
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            opened => opened.map(drop),
         }
     }
 

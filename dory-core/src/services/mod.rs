@@ -153,6 +153,28 @@ impl Dory {
             .await
     }
 
+    /// Opens the fleet, or founds it where there is none yet and the user said whether and with what to encrypt: the
+    /// first backup needs no `dory init`.
+    async fn open_or_found_fleet(&self) -> Result<()> {
+        match self.open_fleet().await {
+            Err(error) if error.kind() == ErrorKind::NotFound && self.catalog.fleet().await?.is_none() => {
+                let encryption = self.config.encryption.as_ref().ok_or_else(no_key)?;
+                init::init(&self.catalog, Some(encryption), self.clock.now()).await?;
+                self.open_fleet().await.map(drop)
+            }
+            opened => opened.map(drop),
+        }
+    }
+
+    /// Checks that a key is set, and that it is the right one where the fleet is there already. Touches nothing.
+    async fn check_key(&self) -> Result<()> {
+        let encryption = self.config.encryption.as_ref().ok_or_else(no_key)?;
+        match self.catalog.fleet().await? {
+            Some(fleet) => fleet.unlock(encryption).map(drop),
+            None => Ok(()),
+        }
+    }
+
     /// What opens a backup's repository, for an engine that reaches the store by `store`.
     async fn repository_spec(
         &self,
