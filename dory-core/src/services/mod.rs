@@ -159,7 +159,7 @@ impl Dory {
         match self.open_fleet().await {
             Err(error) if error.kind() == ErrorKind::NotFound && self.catalog.fleet().await?.is_none() => {
                 let encryption = self.config.encryption.as_ref().ok_or_else(no_key)?;
-                init::init(&self.catalog, Some(encryption), self.clock.now()).await?;
+                init(&self.catalog, Some(encryption), self.clock.now()).await?;
                 self.open_fleet().await.map(drop)
             }
             opened => opened.map(drop),
