@@ -114,6 +114,11 @@ impl Error {
         Self::new(ErrorKind::InvalidInput, format!("use {field}"), value, reason)
     }
 
+    /// A task that was to do `operation` ended without an answer: it panicked.
+    pub(crate) fn from_panic(operation: &str, cause: tokio::task::JoinError) -> Self {
+        Self::new(ErrorKind::Internal, operation, "", "a defect in Dory ended it").with_source(cause)
+    }
+
     /// Adds the remedy: a command to run or a setting to change.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {

@@ -5,5 +5,6 @@ pub mod agent;
 pub mod domain;
 pub mod error;
 pub mod ports;
+pub mod services;
 
 pub use error::{Error, ErrorKind, ErrorRecord, Result};

@@ -26,6 +26,9 @@ pub struct Backup {
     pub containers: Vec<ContainerSeen>,
     /// When it was first made.
     pub created_at: Timestamp,
+    /// When a run last set out to make a point, whatever came of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_attempt_at: Option<Timestamp>,
     /// Chosen for `backup --all` and schedules: `None` leaves it to the container's label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub marked: Option<bool>,

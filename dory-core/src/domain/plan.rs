@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::container::{Container, ContainerState, Mount, MountKind};
+use super::container::{Container, ContainerState, Health, Mount, MountKind};
 use super::id::{BackupId, ContainerId, ContainerName, MountKey};
 use super::order::{shares_network_of, start_order};
 use super::policy::{Policy, StopMode, label};
@@ -159,7 +159,8 @@ fn reason_to_leave_out(mount: &Mount, forbidden: &Forbidden) -> Option<String> {
 }
 
 /// A folder name for a destination, unlike those of the mounts `before` it: `/var/lib/mysql` gives `var-lib-mysql`.
-fn mount_key(destination: &Path, before: &[PointMount]) -> MountKey {
+#[must_use]
+pub fn mount_key(destination: &Path, before: &[PointMount]) -> MountKey {
     let mut base: String = destination
         .to_string_lossy()
         .trim_matches('/')
@@ -180,39 +181,54 @@ fn mount_key(destination: &Path, before: &[PointMount]) -> MountKey {
     MountKey::parse(candidate).unwrap_or_else(|_| unreachable!("only allowed characters are left"))
 }
 
-/// Who is quieted while `mounts` of `target` are read or written, in start order, and who is left running.
-///
-/// `mode` is the policy's; a linked container's own `dory.stop` label decides for itself.
+/// Whose data is about to be read or written, and how its users are to be quieted.
+#[derive(Clone, Copy, Debug)]
+pub struct DataUse<'a> {
+    /// The container it is about, where there is one.
+    pub target: Option<&'a Container>,
+    /// The data.
+    pub data: &'a [PointMount],
+    /// What happens to it.
+    pub access: Access,
+}
+
+/// What happens to data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// It is read; its users are quieted in this way, unless their own `dory.stop` label says otherwise.
+    Read(StopMode),
+    /// It is written: its users are stopped, whatever their labels say.
+    Write,
+}
+
+/// Who is quieted while data is used, in start order, and who keeps writing to it meanwhile.
 ///
 /// # Errors
-/// `InvalidInput` where a label holds nonsense; `Conflict` where a linked container is Dory itself.
+/// `InvalidInput` where a label holds nonsense; `Conflict` where Dory itself would have to be stopped.
 pub fn choose_quiet(
-    target: &Container,
-    mounts: &[PointMount],
+    data_use: DataUse<'_>,
     all: &[Container],
-    mode: StopMode,
     forbidden: &Forbidden,
 ) -> Result<(Vec<Quiet>, Vec<ContainerName>)> {
     let mut chosen: Vec<(Container, StopMode, QuietReason)> = Vec::new();
     let mut left_running = Vec::new();
     for container in all.iter().filter(|c| c.state.is_active() || c.state == ContainerState::Paused) {
-        let why = if container.id == target.id {
-            QuietReason::Target
-        } else if shares_data(container, target, mounts) {
-            QuietReason::SharesData
-        } else {
+        let is_target = data_use.target.is_some_and(|target| target.id == container.id);
+        let shared = shared_mounts(container, data_use.data);
+        if shared.is_empty() && !is_target {
             continue;
-        };
-        if Some(&container.id) == forbidden.own_container.as_ref() {
-            return Err(runs_dory(container, target));
         }
-        match own_mode(container, mode)? {
-            StopMode::None if may_write(container, target, mounts) => left_running.push(container.name.clone()),
+        if Some(&container.id) == forbidden.own_container.as_ref() {
+            return Err(runs_dory(container));
+        }
+        let why = if is_target { QuietReason::Target } else { QuietReason::SharesData };
+        match mode_for(container, data_use.access)? {
+            StopMode::None if shared.iter().any(|mount| mount.writable) => left_running.push(container.name.clone()),
             StopMode::None => {}
-            chosen_mode => chosen.push((container.clone(), chosen_mode, why)),
+            mode => chosen.push((container.clone(), mode, why)),
         }
     }
-    add_network_guests(&mut chosen, all, forbidden, target)?;
+    add_network_guests(&mut chosen, all, forbidden)?;
     let ordered = start_order(chosen.iter().map(|(container, ..)| container.clone()).collect());
     let quiet = ordered
         .into_iter()
@@ -224,7 +240,7 @@ pub fn choose_quiet(
                 was: container.state,
                 mode: *mode,
                 why: *why,
-                has_health_check: container.health != super::container::Health::None,
+                has_health_check: container.health != Health::None,
             })
         })
         .collect();
@@ -236,7 +252,6 @@ fn add_network_guests(
     chosen: &mut Vec<(Container, StopMode, QuietReason)>,
     all: &[Container],
     forbidden: &Forbidden,
-    target: &Container,
 ) -> Result<()> {
     loop {
         let guest = all.iter().filter(|c| c.state.is_active()).find(|guest| {
@@ -245,49 +260,35 @@ fn add_network_guests(
         });
         let Some(guest) = guest else { return Ok(()) };
         if Some(&guest.id) == forbidden.own_container.as_ref() {
-            return Err(runs_dory(guest, target));
+            return Err(runs_dory(guest));
         }
         chosen.push((guest.clone(), StopMode::Stop, QuietReason::SharesNetwork));
     }
 }
 
-fn own_mode(container: &Container, policy: StopMode) -> Result<StopMode> {
-    match container.label(label::STOP) {
-        None => Ok(policy),
+fn mode_for(container: &Container, access: Access) -> Result<StopMode> {
+    let Access::Read(policy) = access else { return Ok(StopMode::Stop) };
+    let mode = match container.label(label::STOP) {
+        None => policy,
         Some(text) => text.parse().map_err(|error: Error| {
             Error::invalid(&format!("label dory.stop of container {}", container.name), text, error.reason())
-        }),
-    }
+        })?,
+    };
+    // What is frozen writes nothing: there is no need to thaw and stop it.
+    Ok(if container.state == ContainerState::Paused && mode == StopMode::Stop { StopMode::Pause } else { mode })
 }
 
-fn shares_data(container: &Container, target: &Container, mounts: &[PointMount]) -> bool {
-    shared_mounts(container, target, mounts).next().is_some()
+fn shared_mounts<'a>(container: &'a Container, data: &[PointMount]) -> Vec<&'a Mount> {
+    let shares = |theirs: &&Mount| data.iter().any(|ours| theirs.shares_data_with(&ours.as_mount()));
+    container.mounts.iter().filter(shares).collect()
 }
 
-fn may_write(container: &Container, target: &Container, mounts: &[PointMount]) -> bool {
-    shared_mounts(container, target, mounts).any(|mount| mount.writable)
-}
-
-fn shared_mounts<'a>(
-    container: &'a Container,
-    target: &'a Container,
-    mounts: &'a [PointMount],
-) -> impl Iterator<Item = &'a Mount> {
-    container.mounts.iter().filter(move |theirs| {
-        target
-            .mounts
-            .iter()
-            .filter(|ours| mounts.iter().any(|mount| mount.destination == ours.destination))
-            .any(|ours| theirs.shares_data_with(ours))
-    })
-}
-
-fn runs_dory(container: &Container, target: &Container) -> Error {
+fn runs_dory(container: &Container) -> Error {
     Error::new(
         ErrorKind::Conflict,
-        "back up container",
-        target.name.as_str(),
-        format!("container `{}` uses its data and is the one Dory runs in, so it cannot be stopped", container.name),
+        "stop container",
+        container.name.as_str(),
+        "it uses the data, and it is the one Dory runs in",
     )
-    .with_hint("run Dory from the host, or give it no mount of that volume")
+    .with_hint("run Dory from the host, or give it no mount of that data")
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::container::MountKind;
+use super::container::{Mount, MountKind};
 use super::event::Warning;
 use super::id::{ContainerId, ContainerName, ImageRef, MountKey, PointId, RunId, SnapshotId};
 use super::policy::EngineKind;
@@ -54,6 +54,9 @@ pub struct RestorePoint {
     /// A user's words about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+    /// Set when its deletion began: its data may already be gone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deleting: bool,
 }
 
 impl RestorePoint {
@@ -115,6 +118,19 @@ pub struct PointMount {
     pub destination: PathBuf,
     /// Where it was on the host.
     pub source: PathBuf,
+}
+
+impl PointMount {
+    /// The mount as a container has it.
+    #[must_use]
+    pub fn as_mount(&self) -> Mount {
+        Mount {
+            kind: self.kind.clone(),
+            source: self.source.clone(),
+            destination: self.destination.clone(),
+            writable: true,
+        }
+    }
 }
 
 /// How much a point holds and how much it added to the store.

@@ -122,6 +122,8 @@ pub trait Repository: Debug + Send + Sync + 'static {
 /// What an engine can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capabilities {
+    /// It needs no program beside Dory, so a repository can be read wherever Dory runs, with no helper.
+    pub self_contained: bool,
     /// Any snapshot can go alone; otherwise only whole chains.
     pub forgets_single_snapshots: bool,
     /// Files with several names come back as one file.

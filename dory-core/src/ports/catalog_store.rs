@@ -58,6 +58,13 @@ pub trait CatalogStore: Debug + Send + Sync + 'static {
     /// # Errors
     /// As for [`get`](Self::get).
     async fn list(&self, folder: &DocumentKey) -> Result<Vec<DocumentStat>>;
+
+    /// Removes everything below `folder`, documents or not, and tells how many objects that were. It is how the data
+    /// of a deleted backup goes; a call that failed half-way can be made again.
+    ///
+    /// # Errors
+    /// `PermissionDenied`; `Unavailable`; some objects may then be gone and others not.
+    async fn delete_tree(&self, folder: &DocumentKey) -> Result<u64>;
 }
 
 /// A document's name below the store's root: `backups/shop-db-1.json`. Also a folder of them: `backups`.

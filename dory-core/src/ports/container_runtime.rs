@@ -118,8 +118,11 @@ pub trait ContainerRuntime: Debug + Send + Sync + 'static {
     /// The helper drops all capabilities but those in its spec, gains no privileges, and does not restart. It is
     /// removed by [`remove_helper`](Self::remove_helper); dropping [`Helper`] only closes its pipes.
     ///
+    /// A helper of the same name that does not run any more is removed first.
+    ///
     /// # Errors
-    /// `NotFound` for the image, a volume or a host path; nothing is left behind then.
+    /// `NotFound` for the image, a volume or a host path; `Conflict` while a helper of the same name runs. Nothing is
+    /// left behind then.
     async fn launch_helper(&self, spec: &HelperSpec) -> Result<Helper>;
 
     /// Every helper on the host, whoever launched it, sorted by creation.
@@ -229,6 +232,8 @@ pub enum ContainerAction {
 /// A short-lived container that works on volumes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HelperSpec {
+    /// Its name. Only one helper of a name runs at a time: that is what keeps two runs off the same data.
+    pub name: ContainerName,
     /// What it runs from.
     pub image: ImageRef,
     /// What it runs: arguments to the image's `/dory`.

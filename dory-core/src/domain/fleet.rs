@@ -1,0 +1,77 @@
+//! What all servers that share a store agree on.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::keys::{Encryption, MasterKey};
+use crate::error::{Error, ErrorKind, Result};
+
+/// What all servers that share a store agree on: made once, by `dory init`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fleet {
+    /// Random; salts the passphrase.
+    pub id: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Whether its data is encrypted.
+    pub encryption: FleetEncryption,
+}
+
+/// Whether a fleet's data is encrypted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "type")]
+pub enum FleetEncryption {
+    /// It is not.
+    None,
+    /// With keys derived from a passphrase.
+    Passphrase {
+        /// See [`MasterKey::check`].
+        check: String,
+    },
+}
+
+impl Fleet {
+    /// A new fleet and its master key, if it has one.
+    ///
+    /// # Errors
+    /// As for [`MasterKey::derive`].
+    pub fn new(id: String, created_at: Timestamp, encryption: &Encryption) -> Result<(Self, Option<MasterKey>)> {
+        let key = match encryption {
+            Encryption::None => None,
+            Encryption::Passphrase(passphrase) => Some(MasterKey::derive(passphrase, &id)?),
+        };
+        let encryption = match &key {
+            None => FleetEncryption::None,
+            Some(key) => FleetEncryption::Passphrase { check: key.check() },
+        };
+        Ok((Self { id, created_at, encryption }, key))
+    }
+
+    /// The master key that `encryption` gives for this fleet, proven to be the right one; `None` without encryption.
+    ///
+    /// # Errors
+    /// `WrongKey` if it is another passphrase than the fleet's, or one where the fleet has none, or the reverse.
+    pub fn unlock(&self, encryption: &Encryption) -> Result<Option<MasterKey>> {
+        let wrong = |reason: &str| Error::new(ErrorKind::WrongKey, "open fleet", &self.id, reason);
+        match (&self.encryption, encryption) {
+            (FleetEncryption::None, Encryption::None) => Ok(None),
+            (FleetEncryption::None, Encryption::Passphrase(_)) => {
+                Err(wrong("a passphrase is set, but this store was made without encryption")
+                    .with_hint("set DORY_ENCRYPTION=none and no DORY_PASSPHRASE"))
+            }
+            (FleetEncryption::Passphrase { .. }, Encryption::None) => {
+                Err(wrong("DORY_ENCRYPTION=none is set, but this store is encrypted")
+                    .with_hint("set DORY_PASSPHRASE to the passphrase on the recovery sheet"))
+            }
+            (FleetEncryption::Passphrase { check }, Encryption::Passphrase(passphrase)) => {
+                let key = MasterKey::derive(passphrase, &self.id)?;
+                if key.check() == *check {
+                    Ok(Some(key))
+                } else {
+                    Err(wrong("DORY_PASSPHRASE is not the passphrase of this store")
+                        .with_hint("use the passphrase on the recovery sheet that `dory init` wrote"))
+                }
+            }
+        }
+    }
+}

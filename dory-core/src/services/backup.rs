@@ -1,0 +1,431 @@
+//! Backing up one container.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::cancel::{Cancel, CancelOnDrop};
+use super::find::KnownAs;
+use super::helper::{HelperPurpose, RunningHelper, folder_of};
+use super::run_events::{Phase, RunEvents};
+use super::run_record::RunStart;
+use super::stop_window::StopWindow;
+use super::{Dory, noise};
+use crate::domain::backup::{Backup, ContainerSeen};
+use crate::domain::container::Container;
+use crate::domain::event::{Warning, WarningKind};
+use crate::domain::id::{BackupId, PointId, ServerName};
+use crate::domain::identity::Identity;
+use crate::domain::plan::{Access, BackupPlan, DataUse, choose_mounts, choose_quiet};
+use crate::domain::policy::{Policy, PolicyOverrides, label};
+use crate::domain::restore_point::{Consistency, PointOrigin, PointSize, RestorePoint};
+use crate::domain::run::RunKind;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ports::{EngineEvent, OpenMode, Repository, SnapshotReport, SnapshotRequest};
+
+/// What to back up, and how.
+#[derive(Clone, Debug, Default)]
+pub struct BackupRequest {
+    /// The container: its name, its id, or the start of its id.
+    pub container: String,
+    /// What overrides the catalog's and the labels' policy, for this run.
+    pub policy: PolicyOverrides,
+    /// A name for the restore point.
+    pub point_name: Option<String>,
+    /// Words about the restore point.
+    pub point_description: Option<String>,
+    /// Why it is made.
+    pub origin: PointOrigin,
+    /// What a user decided about a container that only looks like the one of a known backup.
+    pub history: History,
+}
+
+/// Whether a container that only looks like that of a known backup goes on with its history.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum History {
+    /// Nobody decided: ask.
+    #[default]
+    Ask,
+    /// It begins its own.
+    New,
+    /// It goes on with this backup's.
+    Continue(BackupId),
+}
+
+/// What a backup did.
+#[derive(Debug, Serialize)]
+pub struct BackupReport {
+    /// The backup it belongs to.
+    pub backup: BackupId,
+    /// The container.
+    pub container: String,
+    /// Its server.
+    pub server: ServerName,
+    /// The new restore point.
+    pub point: RestorePoint,
+    /// Set where a container that ran before does not run now. The point is good all the same.
+    #[serde(skip)]
+    pub containers_down: Option<Error>,
+}
+
+/// What a plan was made from.
+pub(super) struct Planned {
+    pub(super) plan: BackupPlan,
+    pub(super) container: Container,
+    pub(super) known: Option<Arc<Backup>>,
+}
+
+/// What a read gave.
+pub(super) struct ReadReport {
+    pub(super) snapshot: SnapshotReport,
+    pub(super) warnings: Vec<Warning>,
+    pub(super) warning_count: u64,
+    pub(super) changed_while_read: bool,
+}
+
+impl Dory {
+    /// What backing up would do. Touches nothing.
+    ///
+    /// # Errors
+    /// Everything that can be known to be wrong beforehand: `NotFound` for the container, `InvalidInput` for one without
+    /// data or with labels that make no sense, `Conflict` where a user must decide, the store's and the runtime's.
+    pub async fn plan_backup(&self, request: &BackupRequest) -> Result<BackupPlan> {
+        self.open_fleet().await?;
+        Ok(self.plan(request).await?.plan)
+    }
+
+    /// Backs up one container: prepares, stops what uses its data, reads it, starts everything again, records.
+    ///
+    /// Once something was stopped it is started again whatever happens, also when this future is dropped: the run then
+    /// ends by itself, in order.
+    ///
+    /// # Errors
+    /// As for [`plan_backup`](Self::plan_backup), before anything is stopped; then `Cancelled`, the engine's, and
+    /// `ContainerDown` if the run failed and a container did not come back.
+    pub async fn run_backup(
+        &self,
+        request: &BackupRequest,
+        cancel: &Cancel,
+        events: &RunEvents,
+    ) -> Result<BackupReport> {
+        let (dory, request, events) = (self.clone(), request.clone(), events.clone());
+        let guard = CancelOnDrop::new(cancel.clone());
+        let its_cancel = cancel.clone();
+        let run = tokio::spawn(async move { dory.backup_to_the_end(&request, &its_cancel, &events).await });
+        let result = run.await.unwrap_or_else(|error| Err(Error::from_panic("back up container", error)));
+        guard.disarm();
+        result
+    }
+
+    pub(super) async fn plan(&self, request: &BackupRequest) -> Result<Planned> {
+        let container = self.runtime.inspect_container(&request.container).await?;
+        let forbidden = self.forbidden().await?;
+        if forbidden.own_container.as_ref() == Some(&container.id) {
+            let reason = "it is the one Dory runs in, which cannot stop itself";
+            return Err(Error::new(ErrorKind::Conflict, "back up container", container.name.as_str(), reason));
+        }
+        let known = match &request.history {
+            History::Continue(id) => Some(Arc::new(self.catalog.backup(id).await?)),
+            history => match self.known_as(&container, &self.catalog.backups().await?.backups) {
+                Ok(KnownAs::Backup(backup)) => Some(backup),
+                Ok(KnownAs::Nobody) => None,
+                Err(error) if *history == History::Ask => return Err(error),
+                Err(_) => None,
+            },
+        };
+        let from_labels = PolicyOverrides::from_labels(&container.labels)?;
+        let from_catalog = known.as_ref().map(|backup| backup.policy.clone()).unwrap_or_default();
+        let policy = request.policy.clone().or(from_catalog).or(from_labels).into_policy();
+        self.engine(policy.engine)?.check_options(&policy.engine_options)?;
+
+        let (mounts, left_out) = choose_mounts(&container, &forbidden);
+        if mounts.is_empty() {
+            return Err(without_data(&container, &left_out));
+        }
+        let all = self.runtime.list_containers().await?;
+        let data_use = DataUse { target: Some(&container), data: &mounts, access: Access::Read(policy.stop) };
+        let (quiet, left_running) = choose_quiet(data_use, &all, &forbidden)?;
+        let backup = known.as_ref().map_or_else(|| BackupId::first_made_from(&container), |known| known.id.clone());
+        let plan = BackupPlan {
+            backup,
+            is_new: known.is_none(),
+            container: container.name.clone(),
+            mounts,
+            left_out,
+            quiet,
+            left_running,
+            policy,
+        };
+        Ok(Planned { plan, container, known })
+    }
+
+    async fn backup_to_the_end(
+        &self,
+        request: &BackupRequest,
+        cancel: &Cancel,
+        events: &RunEvents,
+    ) -> Result<BackupReport> {
+        let run = self.begin_run(RunKind::Backup)?;
+        events.phase(Phase::Prepare);
+        let (planned, helper, repository) = cancel
+            .or(async {
+                self.open_fleet().await?;
+                let planned = self.plan(request).await?;
+                let (helper, repository) = self.prepare(&planned, &run).await?;
+                Ok((planned, helper, repository))
+            })
+            .await?;
+        let result = self.read_and_record(request, &planned, repository.as_ref(), &run, cancel, events).await;
+        helper.close().await;
+        let (point, complete) = match &result {
+            Ok(report) => (Some(report.point.id), !report.point.lost_data() && report.containers_down.is_none()),
+            Err(_) => (None, false),
+        };
+        self.end_run(&run, &planned.plan.backup, point, complete, result.as_ref().err()).await;
+        result
+    }
+
+    /// Everything that can fail without harm: helper, repository, key, a first write to the catalog.
+    async fn prepare(&self, planned: &Planned, run: &RunStart) -> Result<(RunningHelper, Arc<dyn Repository>)> {
+        let plan = &planned.plan;
+        let purpose = HelperPurpose { backup: &plan.backup, run: run.id, writes: false };
+        let helper = self.launch_helper(purpose, &plan.mounts).await?;
+        let opened = async {
+            let Policy { engine, engine_options, .. } = &plan.policy;
+            let repository =
+                self.open_in_helper(&helper, &plan.backup, *engine, engine_options, OpenMode::CreateIfMissing).await?;
+            self.register(planned, run.started_at).await?;
+            Ok(repository)
+        };
+        match opened.await {
+            Ok(repository) => Ok((helper, repository)),
+            Err(error) => {
+                helper.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Writes into the catalog who is about to be backed up: it proves that the catalog can be written, and data never
+    /// comes into being without a record.
+    pub(super) async fn register(&self, planned: &Planned, now: Timestamp) -> Result<()> {
+        let (plan, container) = (&planned.plan, &planned.container);
+        let seen = ContainerSeen { id: container.id.clone(), name: container.name.clone(), first_seen: now };
+        if planned.known.is_none() {
+            let backup = Backup {
+                id: plan.backup.clone(),
+                name: container.name.to_string(),
+                server: self.config.server.clone(),
+                identity: Identity::of(container),
+                containers: vec![seen.clone()],
+                created_at: now,
+                last_attempt_at: Some(now),
+                marked: None,
+                policy: PolicyOverrides::default(),
+                description: container.label(label::DESCRIPTION).map(str::to_owned),
+                metadata: std::collections::BTreeMap::new(),
+                points: Vec::new(),
+                engines: vec![plan.policy.engine],
+                deleting_since: None,
+            };
+            match self.catalog.create_backup(&backup).await {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                created => return created,
+            }
+        }
+        let change = |backup: &mut Backup| {
+            if backup.deleting_since.is_some() {
+                let reason = "it is being deleted";
+                return Err(Error::new(ErrorKind::Conflict, "back up to", backup.id.as_str(), reason)
+                    .with_hint(format!("finish it with `dory delete {}`", backup.id)));
+            }
+            backup.last_attempt_at = Some(now);
+            backup.identity = Identity::of(container);
+            if backup.container().is_none_or(|last| last.id != container.id) {
+                backup.containers.push(seen.clone());
+            }
+            if !backup.engines.contains(&plan.policy.engine) {
+                backup.engines.push(plan.policy.engine);
+            }
+            Ok(())
+        };
+        self.catalog.update_backup(&plan.backup, change).await.map(drop)
+    }
+
+    async fn read_and_record(
+        &self,
+        request: &BackupRequest,
+        planned: &Planned,
+        repository: &dyn Repository,
+        run: &RunStart,
+        cancel: &Cancel,
+        events: &RunEvents,
+    ) -> Result<BackupReport> {
+        let plan = &planned.plan;
+        let id = PointId::new(run.started_at, noise()?);
+        let (runtime, clock) = (Arc::clone(&self.runtime), Arc::clone(&self.clock));
+
+        let (window, quieted) =
+            cancel_before(cancel, StopWindow::open(runtime, clock, &plan.quiet, events.clone())).await?;
+        let taken_at = window.quiet_since();
+        let read = match quieted {
+            Ok(()) => cancel.or(self.read(planned, repository, id, taken_at, events)).await,
+            Err(error) => Err(error),
+        };
+        let closed = window.close().await;
+        let stop_window = closed.length;
+        let down = closed.into_error();
+        let read = match (read, down) {
+            (Ok(read), down) => (read, down),
+            (Err(error), None) => return Err(error),
+            (Err(error), Some(down)) => {
+                tracing::error!(%error, "the backup failed, and a container did not come back");
+                return Err(down);
+            }
+        };
+
+        events.phase(Phase::Record);
+        let (read, containers_down) = read;
+        let point = RestorePoint {
+            id,
+            taken_at,
+            origin: request.origin,
+            name: request.point_name.clone(),
+            description: request.point_description.clone(),
+            stop_window,
+            elapsed: self.elapsed(run),
+            ..point_of(planned, run, id, taken_at, read)
+        };
+        let add = |backup: &mut Backup| {
+            backup.add_point(point.clone());
+            Ok(())
+        };
+        self.catalog.update_backup(&plan.backup, add).await?;
+        Ok(BackupReport {
+            backup: plan.backup.clone(),
+            container: plan.container.to_string(),
+            server: self.config.server.clone(),
+            point,
+            containers_down,
+        })
+    }
+
+    /// Lets the engine read what was planned, and gathers its warnings.
+    pub(super) async fn read(
+        &self,
+        planned: &Planned,
+        repository: &dyn Repository,
+        id: PointId,
+        taken_at: Timestamp,
+        events: &RunEvents,
+    ) -> Result<ReadReport> {
+        events.phase(Phase::Read);
+        let plan = &planned.plan;
+        let newest = planned
+            .known
+            .as_ref()
+            .and_then(|known| known.points.iter().rev().find(|point| point.engine == plan.policy.engine));
+        let request = SnapshotRequest {
+            sources: plan.mounts.iter().map(folder_of).collect(),
+            exclude: plan.policy.exclude.clone(),
+            taken_at,
+            host: self.config.server.to_string(),
+            tags: vec![format!("dory:{id}"), plan.container.to_string()],
+            parent: newest.map(|point| point.snapshot.clone()),
+        };
+        let gathered = Arc::new(Mutex::new(Gathered::default()));
+        let sink = Arc::clone(&gathered);
+        let engine_events = events.for_engine(move |event| {
+            if let EngineEvent::Warning(warning) = event {
+                sink.lock().unwrap_or_else(PoisonError::into_inner).add(warning);
+            }
+        });
+        let snapshot = repository.backup(&request, &engine_events).await?;
+        let gathered = std::mem::take(&mut *gathered.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(ReadReport {
+            snapshot,
+            warnings: gathered.kept,
+            warning_count: gathered.count,
+            changed_while_read: gathered.changed_while_read,
+        })
+    }
+}
+
+/// The point that a read of `planned` gives, without a name and without a stop window.
+pub(super) fn point_of(
+    planned: &Planned,
+    run: &RunStart,
+    id: PointId,
+    taken_at: Timestamp,
+    read: ReadReport,
+) -> RestorePoint {
+    let planned_consistency = planned.plan.consistency();
+    RestorePoint {
+        id,
+        taken_at,
+        origin: PointOrigin::default(),
+        engine: planned.plan.policy.engine,
+        snapshot: read.snapshot.snapshot,
+        run: run.id,
+        container: planned.container.name.clone(),
+        container_id: planned.container.id.clone(),
+        image_id: planned.container.image_id.clone(),
+        mounts: planned.plan.mounts.clone(),
+        // Whatever the plan said, something wrote: a process of the host, or of a container that nobody knew of.
+        consistency: if read.changed_while_read { Consistency::Live } else { planned_consistency },
+        stop_window: None,
+        elapsed: jiff::SignedDuration::ZERO,
+        size: PointSize {
+            files: read.snapshot.files,
+            bytes: read.snapshot.bytes,
+            stored_bytes: read.snapshot.stored_bytes,
+        },
+        warnings: read.warnings,
+        warning_count: read.warning_count,
+        name: None,
+        description: None,
+        deleting: false,
+    }
+}
+
+#[derive(Default)]
+struct Gathered {
+    kept: Vec<Warning>,
+    count: u64,
+    changed_while_read: bool,
+}
+
+impl Gathered {
+    fn add(&mut self, warning: &Warning) {
+        self.count += 1;
+        self.changed_while_read |= warning.kind == WarningKind::ChangedWhileRead;
+        if self.kept.len() < RestorePoint::WARNINGS_KEPT {
+            self.kept.push(warning.clone());
+        } else if warning.kind.loses_data()
+            && let Some(lesser) = self.kept.iter_mut().find(|kept| !kept.kind.loses_data())
+        {
+            // What lost data must not drown in what did not.
+            *lesser = warning.clone();
+        }
+    }
+}
+
+fn without_data(container: &Container, left_out: &[crate::domain::plan::LeftOut]) -> Error {
+    let error =
+        |reason: &str| Error::new(ErrorKind::InvalidInput, "back up container", container.name.as_str(), reason);
+    match left_out {
+        [] => error("it has no volumes and no bind mounts, so there is nothing to back up"),
+        left_out => {
+            let reasons: Vec<_> =
+                left_out.iter().map(|mount| format!("{}: {}", mount.destination.display(), mount.reason)).collect();
+            error("none of its mounts holds data that can be backed up").with_source(reasons.join("; "))
+        }
+    }
+}
+
+/// Does `step`, which must not be abandoned once begun, unless the run was cancelled before.
+async fn cancel_before<T>(cancel: &Cancel, step: impl Future<Output = T>) -> Result<T> {
+    cancel.or(async { Ok(()) }).await?;
+    Ok(step.await)
+}

@@ -1,0 +1,190 @@
+//! The catalog: typed documents over a [`CatalogStore`].
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::document::{Envelope, FORMAT};
+use crate::domain::backup::Backup;
+use crate::domain::fleet::Fleet;
+use crate::domain::id::BackupId;
+use crate::domain::run::Run;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ports::{CatalogStore, Clock, DocumentKey, DocumentVersion};
+
+/// How often a change is tried anew when somebody else changed the same document meanwhile.
+const ATTEMPTS: u32 = 20;
+
+/// The pause before the second attempt; it grows with each one.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// The catalog of one store.
+#[derive(Debug)]
+pub struct Catalog {
+    store: Arc<dyn CatalogStore>,
+    clock: Arc<dyn Clock>,
+    /// What was read last, by key, with the etag it was listed with: unchanged documents are not read again.
+    seen: Mutex<BTreeMap<DocumentKey, (String, Arc<Backup>)>>,
+}
+
+/// Every backup of a fleet.
+#[derive(Debug, Default)]
+pub struct BackupList {
+    /// Those that can be read, sorted by server and name.
+    pub backups: Vec<Arc<Backup>>,
+    /// One error for each document that cannot; each names its document.
+    pub damaged: Vec<Error>,
+}
+
+impl Catalog {
+    /// The catalog in `store`.
+    #[must_use]
+    pub fn new(store: Arc<dyn CatalogStore>, clock: Arc<dyn Clock>) -> Self {
+        Self { store, clock, seen: Mutex::default() }
+    }
+
+    /// The store's URL, for messages.
+    #[must_use]
+    pub fn location(&self) -> String {
+        self.store.location()
+    }
+
+    /// What the fleet's servers agree on; `None` where `dory init` did not run yet.
+    ///
+    /// # Errors
+    /// The store's; `Corrupt`; `Unsupported` for a newer format.
+    pub async fn fleet(&self) -> Result<Option<Fleet>> {
+        Ok(self.read::<Fleet>(&fleet_key()?).await?.map(|(envelope, _)| envelope.body))
+    }
+
+    /// Founds the fleet.
+    ///
+    /// # Errors
+    /// `AlreadyExists` if it is there; the store's.
+    pub async fn create_fleet(&self, fleet: &Fleet) -> Result<()> {
+        self.create(&fleet_key()?, fleet).await
+    }
+
+    /// All backups of all servers. Documents that did not change since the last call are not read again.
+    ///
+    /// # Errors
+    /// The store's. A damaged document is no error of the whole: see [`BackupList::damaged`].
+    pub async fn backups(&self) -> Result<BackupList> {
+        let mut list = BackupList::default();
+        let mut seen_now = BTreeMap::new();
+        for stat in self.store.list(&DocumentKey::parse("backups")?).await? {
+            let known = self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(&stat.key).cloned();
+            let backup = match known {
+                Some((etag, backup)) if etag == stat.etag => backup,
+                _ => match self.read::<Backup>(&stat.key).await {
+                    Ok(Some((envelope, _))) => Arc::new(envelope.body),
+                    Ok(None) => continue,
+                    Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Unsupported) => {
+                        list.damaged.push(error);
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                },
+            };
+            seen_now.insert(stat.key, (stat.etag, Arc::clone(&backup)));
+            list.backups.push(backup);
+        }
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen_now;
+        list.backups.sort_by(|a, b| (&a.server, &a.name, &a.id).cmp(&(&b.server, &b.name, &b.id)));
+        Ok(list)
+    }
+
+    /// One backup, as it is now.
+    ///
+    /// # Errors
+    /// `NotFound`; the store's; `Corrupt`.
+    pub async fn backup(&self, id: &BackupId) -> Result<Backup> {
+        let read = self.read::<Backup>(&backup_key(id)?).await?;
+        read.map(|(envelope, _)| envelope.body).ok_or_else(|| no_such_backup(id))
+    }
+
+    /// Adds a backup.
+    ///
+    /// # Errors
+    /// `AlreadyExists`; the store's.
+    pub async fn create_backup(&self, backup: &Backup) -> Result<()> {
+        self.create(&backup_key(&backup.id)?, backup).await
+    }
+
+    /// Changes a backup, however many others change it at the same time, and gives the result.
+    ///
+    /// `change` is called again on the newest state each time somebody else was faster.
+    ///
+    /// # Errors
+    /// `NotFound`; what `change` returns, and then nothing was written; `Conflict` after many attempts; the store's.
+    pub async fn update_backup(
+        &self,
+        id: &BackupId,
+        mut change: impl FnMut(&mut Backup) -> Result<()> + Send,
+    ) -> Result<Backup> {
+        let key = backup_key(id)?;
+        for attempt in 0..ATTEMPTS {
+            let (mut envelope, version) = self.read::<Backup>(&key).await?.ok_or_else(|| no_such_backup(id))?;
+            change(&mut envelope.body)?;
+            envelope.counter += 1;
+            envelope.format = FORMAT;
+            match self.store.replace(&key, envelope.to_bytes(&key)?, &version).await {
+                Ok(_) => return Ok(envelope.body),
+                Err(error) if error.kind() == ErrorKind::Conflict => self.clock.sleep(PAUSE * (attempt + 1)).await,
+                Err(error) => return Err(error),
+            }
+        }
+        let reason = "others kept changing it at the same time";
+        Err(Error::new(ErrorKind::Conflict, "change backup", id.as_str(), reason))
+    }
+
+    /// Removes a backup's record. Its data is somebody else's business, and must be gone before.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn delete_backup(&self, id: &BackupId) -> Result<()> {
+        self.store.delete(&backup_key(id)?).await
+    }
+
+    /// Removes everything below a folder of the store that holds data, and tells how many objects that were.
+    ///
+    /// # Errors
+    /// The store's; some objects may then be gone and others not.
+    pub async fn delete_data(&self, folder: &DocumentKey) -> Result<u64> {
+        self.store.delete_tree(folder).await
+    }
+
+    /// Keeps a run that is over.
+    ///
+    /// # Errors
+    /// `AlreadyExists`; the store's.
+    pub async fn record_run(&self, run: &Run) -> Result<()> {
+        self.create(&DocumentKey::parse(format!("runs/{}/{}.json", run.server, run.id))?, run).await
+    }
+
+    async fn read<T: DeserializeOwned>(&self, key: &DocumentKey) -> Result<Option<(Envelope<T>, DocumentVersion)>> {
+        let Some(stored) = self.store.get(key).await? else { return Ok(None) };
+        Ok(Some((Envelope::from_bytes(key, &stored.bytes)?, stored.version)))
+    }
+
+    async fn create<T: Serialize + Sync>(&self, key: &DocumentKey, body: &T) -> Result<()> {
+        let bytes = Envelope { format: FORMAT, counter: 1, body }.to_bytes(key)?;
+        self.store.create(key, bytes).await.map(drop)
+    }
+}
+
+fn fleet_key() -> Result<DocumentKey> {
+    DocumentKey::parse("dory.json")
+}
+
+fn backup_key(id: &BackupId) -> Result<DocumentKey> {
+    DocumentKey::parse(format!("backups/{id}.json"))
+}
+
+fn no_such_backup(id: &BackupId) -> Error {
+    Error::new(ErrorKind::NotFound, "find backup", id.as_str(), "the catalog has no such backup")
+        .with_hint("run `dory list` to see all backups")
+}

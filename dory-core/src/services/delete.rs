@@ -1,0 +1,170 @@
+//! Deleting points and backups: the record is marked first, the data goes, the record goes last.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::Dory;
+use crate::domain::backup::{Backup, PointChoice};
+use crate::domain::id::{BackupId, PointId, SnapshotId};
+use crate::domain::restore_point::RestorePoint;
+use crate::domain::run::RunKind;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ports::DocumentKey;
+
+/// What a deletion takes away.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DeletePlan {
+    /// From which backup.
+    pub backup: BackupId,
+    /// Whether the backup goes as a whole, its history and description included.
+    pub whole: bool,
+    /// The points that go, oldest first.
+    pub points: Vec<DoomedPoint>,
+    /// Bytes that these points had added to the store; what other points share stays.
+    pub stored_bytes: u64,
+}
+
+/// A point that goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DoomedPoint {
+    /// Its id.
+    pub id: PointId,
+    /// The moment its data is from.
+    pub taken_at: Timestamp,
+    /// Its name, if it has one.
+    pub name: Option<String>,
+    /// Whether it goes only because the engine cannot keep it without one that was asked for.
+    pub tied: bool,
+}
+
+/// What a deletion did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DeleteReport {
+    /// What went.
+    pub plan: DeletePlan,
+    /// Bytes that are gone from the store by now; `None` where the backup went as a whole.
+    pub freed_bytes: Option<u64>,
+    /// Bytes that a later prune frees, once no concurrent backup can still need them.
+    pub later_bytes: u64,
+}
+
+impl Dory {
+    /// What deleting a backup (`point: None`) or one of its points would take away. Touches nothing.
+    ///
+    /// # Errors
+    /// `NotFound`; the store's and the engine's.
+    pub async fn plan_delete(&self, reference: &str, point: Option<&PointChoice>) -> Result<DeletePlan> {
+        self.open_fleet().await?;
+        let backup = self.find_backup(reference).await?;
+        let Some(choice) = point else {
+            let points: Vec<_> = backup.points.iter().map(|point| doomed(point, false)).collect();
+            return Ok(DeletePlan {
+                backup: backup.id.clone(),
+                whole: true,
+                points,
+                stored_bytes: backup.stored_bytes(),
+            });
+        };
+        let point = backup.find_point(choice)?;
+        let tied = self.tied_to(&backup, point).await?;
+        let goes = |candidate: &&RestorePoint| {
+            candidate.id == point.id || (candidate.engine == point.engine && tied.contains(&candidate.snapshot))
+        };
+        let going: Vec<_> = backup.points.iter().filter(goes).collect();
+        Ok(DeletePlan {
+            backup: backup.id.clone(),
+            whole: false,
+            stored_bytes: going.iter().map(|point| point.size.stored_bytes).sum(),
+            points: going.into_iter().map(|other| doomed(other, other.id != point.id)).collect(),
+        })
+    }
+
+    /// Deletes what `plan` says. A deletion that was interrupted is finished by calling this again.
+    ///
+    /// # Errors
+    /// `NotFound` if the backup is gone; `Conflict` while it belongs to another server; the store's and the engine's.
+    pub async fn run_delete(&self, plan: &DeletePlan) -> Result<DeleteReport> {
+        let run = self.begin_run(RunKind::Delete)?;
+        let result = self.delete(plan).await;
+        let point = plan.points.first().filter(|_| !plan.whole).map(|point| point.id);
+        self.end_run(&run, &plan.backup, point, true, result.as_ref().err()).await;
+        result
+    }
+
+    async fn delete(&self, plan: &DeletePlan) -> Result<DeleteReport> {
+        let backup = self.catalog.backup(&plan.backup).await?;
+        if backup.server != self.config.server {
+            let reason = format!("it belongs to server `{}`, and this is `{}`", backup.server, self.config.server);
+            return Err(Error::new(ErrorKind::Conflict, "delete backup", &backup.name, reason).with_hint(format!(
+                "run it there, or take the backup over first: `dory edit {} --server {}`",
+                backup.id, self.config.server
+            )));
+        }
+        if plan.whole { self.delete_whole(plan).await } else { self.delete_points(plan, &backup).await }
+    }
+
+    async fn delete_whole(&self, plan: &DeletePlan) -> Result<DeleteReport> {
+        let now = self.clock.now();
+        let mark = |backup: &mut Backup| {
+            backup.deleting_since.get_or_insert(now);
+            Ok(())
+        };
+        self.catalog.update_backup(&plan.backup, mark).await?;
+        self.catalog.delete_data(&DocumentKey::parse(format!("data/{}", plan.backup))?).await?;
+        self.catalog.delete_backup(&plan.backup).await?;
+        Ok(DeleteReport { plan: plan.clone(), freed_bytes: None, later_bytes: 0 })
+    }
+
+    async fn delete_points(&self, plan: &DeletePlan, backup: &Backup) -> Result<DeleteReport> {
+        let going = |point: &RestorePoint| plan.points.iter().any(|doomed| doomed.id == point.id);
+        let mark = |backup: &mut Backup| {
+            backup.points.iter_mut().filter(|point| going(point)).for_each(|point| point.deleting = true);
+            Ok(())
+        };
+        self.catalog.update_backup(&backup.id, mark).await?;
+
+        let (mut freed, mut later) = (0, 0);
+        for engine in backup.engines.iter().copied() {
+            let snapshots: Vec<SnapshotId> = backup
+                .points
+                .iter()
+                .filter(|point| going(point) && point.engine == engine)
+                .map(|point| point.snapshot.clone())
+                .collect();
+            if snapshots.is_empty() {
+                continue;
+            }
+            let reader = self.open_reader(backup, engine).await?;
+            let removed = async {
+                reader.repository().forget(&snapshots).await?;
+                reader.repository().prune().await
+            };
+            let removed = removed.await;
+            reader.close().await;
+            let removed = removed?;
+            freed += removed.removed_bytes;
+            later += removed.marked_bytes;
+        }
+        let remove = |backup: &mut Backup| {
+            backup.points.retain(|point| !going(point));
+            Ok(())
+        };
+        self.catalog.update_backup(&backup.id, remove).await?;
+        Ok(DeleteReport { plan: plan.clone(), freed_bytes: Some(freed), later_bytes: later })
+    }
+
+    /// The snapshots that can only go together with `point`'s.
+    async fn tied_to(&self, backup: &Backup, point: &RestorePoint) -> Result<Vec<SnapshotId>> {
+        if self.engine(point.engine)?.capabilities().forgets_single_snapshots {
+            return Ok(Vec::new());
+        }
+        let reader = self.open_reader(backup, point.engine).await?;
+        let snapshots = reader.repository().list_snapshots().await;
+        reader.close().await;
+        Ok(snapshots?.into_iter().find(|snapshot| snapshot.id == point.snapshot).map(|s| s.tied_to).unwrap_or_default())
+    }
+}
+
+fn doomed(point: &RestorePoint, tied: bool) -> DoomedPoint {
+    DoomedPoint { id: point.id, taken_at: point.taken_at, name: point.name.clone(), tied }
+}

@@ -1,0 +1,142 @@
+//! Changing what the catalog says about backups and points.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::Dory;
+use crate::domain::backup::{Backup, PointChoice};
+use crate::domain::id::{PointId, ServerName};
+use crate::domain::policy::PolicyOverrides;
+use crate::error::{Error, ErrorKind, Result};
+
+/// What to change about a backup; `None` leaves a thing as it is.
+#[derive(Clone, Debug, Default)]
+pub struct BackupEdit {
+    /// Its name.
+    pub name: Option<String>,
+    /// Its server.
+    pub server: Option<ServerName>,
+    /// The words about it; empty ones remove them.
+    pub description: Option<String>,
+    /// Keys to set, or with `None` to remove.
+    pub metadata: BTreeMap<String, Option<String>>,
+    /// Whether `backup --all` takes it: `Some(None)` leaves it to the label.
+    pub marked: Option<Option<bool>>,
+    /// What to set of its policy.
+    pub policy: PolicyOverrides,
+}
+
+/// What to change about a point; `None` leaves a thing as it is, and empty words remove it.
+#[derive(Clone, Debug, Default)]
+pub struct PointEdit {
+    /// Its name.
+    pub name: Option<String>,
+    /// The words about it.
+    pub description: Option<String>,
+}
+
+impl Dory {
+    /// Changes a backup, and gives the result.
+    ///
+    /// # Errors
+    /// `NotFound`; `AlreadyExists` if its server has another backup of the new name; `InvalidInput` for a name that
+    /// cannot be one; the store's.
+    pub async fn edit_backup(&self, reference: &str, edit: &BackupEdit) -> Result<Backup> {
+        let backup = self.find_backup(reference).await?;
+        if edit.name.is_some() || edit.server.is_some() {
+            self.check_name_is_free(&backup, edit).await?;
+        }
+        if let Some(engine) = edit.policy.engine.or(backup.policy.engine) {
+            self.engine(engine)?.check_options(&edit.policy.engine_options)?;
+        }
+        self.catalog
+            .update_backup(&backup.id, |backup| {
+                apply(edit, backup);
+                Ok(())
+            })
+            .await
+    }
+
+    /// Changes a point, and gives its id.
+    ///
+    /// # Errors
+    /// `NotFound`; `AlreadyExists` if another point of the backup has the new name; the store's.
+    pub async fn edit_point(&self, reference: &str, choice: &PointChoice, edit: &PointEdit) -> Result<PointId> {
+        let found = self.find_backup(reference).await?;
+        let id = found.find_point(choice)?.id;
+        let change = |backup: &mut Backup| {
+            if let Some(name) = edit.name.as_deref().filter(|name| !name.is_empty()) {
+                check_point_name(name)?;
+                if backup.points.iter().any(|point| point.id != id && point.name.as_deref() == Some(name)) {
+                    let reason = "another point of this backup has that name";
+                    return Err(Error::new(ErrorKind::AlreadyExists, "name restore point", name, reason));
+                }
+            }
+            let Some(point) = backup.points.iter_mut().find(|point| point.id == id) else {
+                return Err(Error::new(ErrorKind::NotFound, "change restore point", id.to_string(), "it is gone"));
+            };
+            set(&mut point.name, edit.name.as_deref());
+            set(&mut point.description, edit.description.as_deref());
+            Ok(())
+        };
+        self.catalog.update_backup(&found.id, change).await?;
+        Ok(id)
+    }
+
+    async fn check_name_is_free(&self, backup: &Backup, edit: &BackupEdit) -> Result<()> {
+        let name = edit.name.as_deref().unwrap_or(&backup.name);
+        if name.trim().is_empty() || name.chars().any(char::is_control) {
+            return Err(Error::invalid(
+                "backup name",
+                name,
+                "at least one visible character and no control characters are expected",
+            ));
+        }
+        let server = edit.server.as_ref().unwrap_or(&backup.server);
+        let list = self.catalog.backups().await?;
+        let taken = |other: &&Arc<Backup>| other.id != backup.id && other.name == name && other.server == *server;
+        match list.backups.iter().find(taken) {
+            None => Ok(()),
+            Some(other) => {
+                let reason = format!("backup `{}` on server `{server}` has that name", other.id);
+                Err(Error::new(ErrorKind::AlreadyExists, "name backup", name, reason))
+            }
+        }
+    }
+}
+
+/// What a point's name may be: it must not read like a time or an id, and stand on one line.
+pub(super) fn check_point_name(name: &str) -> Result<()> {
+    let plain = !name.trim().is_empty() && name.len() <= 200 && !name.chars().any(char::is_control);
+    if plain && name != "latest" {
+        Ok(())
+    } else {
+        Err(Error::invalid("point name", name, "1 to 200 characters on one line, other than `latest`, are allowed"))
+    }
+}
+
+fn apply(edit: &BackupEdit, backup: &mut Backup) {
+    if let Some(name) = &edit.name {
+        backup.name.clone_from(name);
+    }
+    if let Some(server) = &edit.server {
+        backup.server.clone_from(server);
+    }
+    set(&mut backup.description, edit.description.as_deref());
+    for (key, value) in &edit.metadata {
+        match value {
+            Some(value) => backup.metadata.insert(key.clone(), value.clone()),
+            None => backup.metadata.remove(key),
+        };
+    }
+    if let Some(marked) = edit.marked {
+        backup.marked = marked;
+    }
+    backup.policy = edit.policy.clone().or(std::mem::take(&mut backup.policy));
+}
+
+fn set(field: &mut Option<String>, to: Option<&str>) {
+    if let Some(text) = to {
+        *field = (!text.is_empty()).then(|| text.to_owned());
+    }
+}

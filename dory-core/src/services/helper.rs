@@ -1,0 +1,149 @@
+//! A helper with an engine in it, from launch to removal.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::Dory;
+use crate::agent::{AgentConnection, RemoteEngine};
+use crate::domain::container::MountKind;
+use crate::domain::id::{BackupId, ContainerId, ContainerName, RunId};
+use crate::domain::policy::EngineKind;
+use crate::domain::restore_point::PointMount;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ports::{
+    BackupEngine, ContainerRuntime, HelperMount, HelperSource, HelperSpec, MountFolder, OpenMode, Repository,
+};
+
+/// Where a helper sees the volumes.
+const BACKUP_ROOT: &str = "/backup";
+
+/// The capabilities a helper keeps: to read and write files whoever owns them, and to give them their owners, modes,
+/// devices and attributes. Without any of them a restore is not faithful.
+const CAPABILITIES: [&str; 7] = ["CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "MKNOD", "SETFCAP"];
+
+/// What a helper is for; it stands on its labels.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HelperPurpose<'a> {
+    /// The backup of the container whose data it touches. While it runs, no other run touches that data.
+    pub(super) backup: &'a BackupId,
+    pub(super) run: RunId,
+    /// Whether it may write to the volumes.
+    pub(super) writes: bool,
+}
+
+/// A helper that runs an agent. [`close`](Self::close) removes it; so does dropping it, a little later.
+#[derive(Debug)]
+pub(super) struct RunningHelper {
+    connection: Arc<AgentConnection>,
+    guard: RemovedOnDrop,
+}
+
+impl Dory {
+    /// Launches a helper that sees `mounts`, and waits until its agent answers.
+    pub(super) async fn launch_helper(
+        &self,
+        purpose: HelperPurpose<'_>,
+        mounts: &[PointMount],
+    ) -> Result<RunningHelper> {
+        let image = self.runtime.ensure_helper_image().await?;
+        let mut helper_mounts: Vec<_> = mounts
+            .iter()
+            .map(|mount| HelperMount {
+                source: match &mount.kind {
+                    MountKind::Volume { name, .. } => HelperSource::Volume(name.clone()),
+                    _ => HelperSource::HostPath(mount.source.clone()),
+                },
+                target: folder_of(mount).path,
+                writable: purpose.writes,
+            })
+            .collect();
+        helper_mounts.extend(self.config.helper.store_mount.clone());
+        let labels = [
+            ("dory.helper.server", self.config.server.to_string()),
+            ("dory.helper.backup", purpose.backup.to_string()),
+            ("dory.helper.run", purpose.run.to_string()),
+        ];
+        let spec = HelperSpec {
+            name: ContainerName::parse(format!("dory-{}", purpose.backup))?,
+            image,
+            arguments: vec!["agent".to_owned()],
+            mounts: helper_mounts,
+            network: self.config.helper.network,
+            capabilities: CAPABILITIES.to_vec(),
+            labels: labels.map(|(name, value)| (name.to_owned(), value)).into(),
+        };
+        let helper = self.runtime.launch_helper(&spec).await.map_err(|error| match error.kind() {
+            ErrorKind::Conflict => {
+                let reason = "another run is working on it at this moment";
+                Error::new(ErrorKind::Conflict, "begin a run of backup", purpose.backup.as_str(), reason)
+                    .with_source(error)
+            }
+            _ => error,
+        })?;
+        let guard = RemovedOnDrop { runtime: Arc::clone(&self.runtime), id: Some(helper.id.clone()) };
+        match AgentConnection::connect(helper).await {
+            Ok(connection) => Ok(RunningHelper { connection, guard }),
+            Err(error) => {
+                guard.remove().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Opens a backup's repository in a helper.
+    pub(super) async fn open_in_helper(
+        &self,
+        helper: &RunningHelper,
+        backup: &BackupId,
+        engine: EngineKind,
+        options: &BTreeMap<String, String>,
+        mode: OpenMode,
+    ) -> Result<Arc<dyn Repository>> {
+        let here = self.engine(engine)?;
+        let spec = self.repository_spec(&self.config.helper.store, backup, engine, options).await?;
+        RemoteEngine::new(here, Arc::clone(&helper.connection)).open(&spec, mode).await
+    }
+}
+
+impl RunningHelper {
+    /// Ends and removes the helper, whatever it is doing.
+    pub(super) async fn close(self) {
+        self.guard.remove().await;
+    }
+}
+
+#[derive(Debug)]
+struct RemovedOnDrop {
+    runtime: Arc<dyn ContainerRuntime>,
+    id: Option<ContainerId>,
+}
+
+impl RemovedOnDrop {
+    async fn remove(mut self) {
+        if let Some(id) = self.id.take() {
+            remove(self.runtime.as_ref(), &id).await;
+        }
+    }
+}
+
+impl Drop for RemovedOnDrop {
+    fn drop(&mut self) {
+        let Some(id) = self.id.take() else { return };
+        let runtime = Arc::clone(&self.runtime);
+        if let Ok(handle) = tokio::runtime::Handle::try_current() {
+            handle.spawn(async move { remove(runtime.as_ref(), &id).await });
+        }
+    }
+}
+
+async fn remove(runtime: &dyn ContainerRuntime, id: &ContainerId) {
+    if let Err(error) = runtime.remove_helper(id).await {
+        tracing::warn!(helper = id.short(), %error, "a helper could not be removed");
+    }
+}
+
+/// Where a helper sees a mount.
+pub(super) fn folder_of(mount: &PointMount) -> MountFolder {
+    MountFolder { key: mount.key.clone(), path: PathBuf::from(BACKUP_ROOT).join(mount.key.as_str()) }
+}

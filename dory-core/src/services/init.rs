@@ -1,0 +1,109 @@
+//! Founding a fleet: its document in the store, its key, the sheet that brings everything back.
+
+use serde::Serialize;
+
+use super::{Dory, noise};
+use crate::domain::fleet::Fleet;
+use crate::domain::id::RunId;
+use crate::domain::keys::{Encryption, PASSPHRASE_ENTROPY, passphrase_from};
+use crate::domain::secret::Secret;
+use crate::error::{Error, ErrorKind, Result};
+
+/// What [`Dory::init`] found or made.
+#[derive(Clone, Debug, Serialize)]
+pub struct InitReport {
+    /// The fleet's id.
+    pub fleet: String,
+    /// The store's URL.
+    pub store: String,
+    /// Whether the fleet was there before.
+    pub existed: bool,
+    /// Whether its data is encrypted.
+    pub encrypted: bool,
+    /// The passphrase that was made; `None` where the user brought one, or wants none, or the fleet was there before.
+    #[serde(skip)]
+    pub passphrase: Option<Secret>,
+}
+
+impl Dory {
+    /// Founds the fleet in the store, or joins the one that is there. Running it again changes nothing.
+    ///
+    /// Where the user said nothing about encryption, a passphrase is made; it is in the report and nowhere else.
+    ///
+    /// # Errors
+    /// `WrongKey` if the fleet is there and has another key; the store's.
+    pub async fn init(&self) -> Result<InitReport> {
+        if let Some(fleet) = self.catalog.fleet().await? {
+            return self.join(fleet);
+        }
+        let (encryption, made) = match &self.config.encryption {
+            Some(encryption) => (encryption.clone(), None),
+            None => {
+                let passphrase = new_passphrase()?;
+                (Encryption::Passphrase(passphrase.clone()), Some(passphrase))
+            }
+        };
+        let created_at = self.clock.now();
+        let (fleet, key) = Fleet::new(RunId::new(created_at, noise()?).to_string(), created_at, &encryption)?;
+        match self.catalog.create_fleet(&fleet).await {
+            Ok(()) => {}
+            // Another server was faster: its key counts, not the one just made.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => match self.catalog.fleet().await? {
+                Some(fleet) => return self.join(fleet),
+                None => return Err(error),
+            },
+            Err(error) => return Err(error),
+        }
+        Ok(InitReport {
+            fleet: fleet.id,
+            store: self.catalog.location(),
+            existed: false,
+            encrypted: key.is_some(),
+            passphrase: made,
+        })
+    }
+
+    fn join(&self, fleet: Fleet) -> Result<InitReport> {
+        let key = fleet.unlock(self.encryption()?)?;
+        Ok(InitReport {
+            fleet: fleet.id,
+            store: self.catalog.location(),
+            existed: true,
+            encrypted: key.is_some(),
+            passphrase: None,
+        })
+    }
+}
+
+/// What a person needs to bring everything back when every machine is gone. It holds the passphrase: keep it offline.
+#[must_use]
+pub fn recovery_sheet(report: &InitReport, passphrase: Option<&Secret>) -> String {
+    let key = match passphrase {
+        Some(passphrase) => format!("passphrase  {}\n", passphrase.expose()),
+        None => "passphrase  none: the data is not encrypted\n".to_owned(),
+    };
+    format!(
+        "Dory recovery sheet\n\
+         ===================\n\
+         Keep this where a fire, a thief or a broken disk that takes the servers cannot take it too.\n\
+         Without the passphrase nobody can read the backups, and nobody can make a new one.\n\
+         \n\
+         store       {store}\n\
+         fleet       {fleet}\n\
+         {key}\
+         \n\
+         To bring data back on a new host: install Docker and Dory, set DORY_STORE and DORY_PASSPHRASE\n\
+         (and what opens the store), then:\n\
+         \n    dory list\n    dory restore <backup> --into <container>\n",
+        store = report.store,
+        fleet = report.fleet,
+    )
+}
+
+fn new_passphrase() -> Result<Secret> {
+    let mut entropy = [0; PASSPHRASE_ENTROPY];
+    getrandom::fill(&mut entropy).map_err(|error| {
+        Error::new(ErrorKind::Internal, "make a passphrase", "", "the system has no randomness").with_source(error)
+    })?;
+    Ok(passphrase_from(&entropy))
+}

@@ -1,0 +1,171 @@
+//! The use cases: `plan_*` computes and touches nothing, `run_*` does.
+//!
+//! [`Dory`] holds the ports and the settings; each file adds the methods of one use case.
+
+mod backup;
+mod cancel;
+mod catalog;
+mod delete;
+mod document;
+mod edit;
+mod find;
+mod helper;
+mod init;
+mod inventory;
+mod read;
+mod restore;
+mod restore_plan;
+mod run_events;
+mod run_record;
+mod stop_window;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::OnceCell;
+
+use crate::domain::fleet::Fleet;
+use crate::domain::id::{BackupId, ServerName};
+use crate::domain::keys::{Encryption, MasterKey};
+use crate::domain::policy::EngineKind;
+use crate::domain::store_url::StoreAccess;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ports::{BackupEngine, CatalogStore, Clock, ContainerRuntime, HelperMount, HelperNetwork, RepositorySpec};
+
+pub use backup::{BackupReport, BackupRequest, History};
+pub use cancel::Cancel;
+pub use catalog::{BackupList, Catalog};
+pub use delete::{DeletePlan, DeleteReport, DoomedPoint};
+pub use document::FORMAT;
+pub use edit::{BackupEdit, PointEdit};
+pub use init::{InitReport, recovery_sheet};
+pub use inventory::ContainerOverview;
+pub use restore::RestoreOutcome;
+pub use restore_plan::{MapTarget, MountMap, MountRestore, RestoreChoice, RestorePlan};
+pub use run_events::{Phase, RunEvent, RunEvents};
+
+/// One Dory: one server of a fleet, with one container runtime and one store.
+///
+/// Cheap to clone; clones share everything.
+#[derive(Clone, Debug)]
+pub struct Dory {
+    runtime: Arc<dyn ContainerRuntime>,
+    engines: Vec<Arc<dyn BackupEngine>>,
+    catalog: Arc<Catalog>,
+    clock: Arc<dyn Clock>,
+    config: Arc<DoryConfig>,
+    fleet: Arc<OnceCell<(Fleet, Option<MasterKey>)>>,
+}
+
+/// What a [`Dory`] needs to know.
+#[derive(Clone, Debug)]
+pub struct DoryConfig {
+    /// This server's name.
+    pub server: ServerName,
+    /// The store, as this process reaches it.
+    pub store: StoreAccess,
+    /// The fleet's passphrase, or the word that there is none; `None` where the user said nothing.
+    pub encryption: Option<Encryption>,
+    /// How helpers reach the store.
+    pub helper: HelperConfig,
+}
+
+/// How helpers reach the store.
+#[derive(Clone, Debug)]
+pub struct HelperConfig {
+    /// The store, as a helper reaches it.
+    pub store: StoreAccess,
+    /// What a helper must see for that: the folder, where the store is one.
+    pub store_mount: Option<HelperMount>,
+    /// What a helper must be able to reach for that.
+    pub network: HelperNetwork,
+}
+
+impl Dory {
+    /// Brings the parts together. [`bootstrap`](crate::bootstrap) does it with the real ones.
+    #[must_use]
+    pub fn new(
+        config: DoryConfig,
+        runtime: Arc<dyn ContainerRuntime>,
+        engines: Vec<Arc<dyn BackupEngine>>,
+        store: Arc<dyn CatalogStore>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let catalog = Arc::new(Catalog::new(store, Arc::clone(&clock)));
+        Self { runtime, engines, catalog, clock, config: Arc::new(config), fleet: Arc::default() }
+    }
+
+    /// This server's name.
+    #[must_use]
+    pub fn server(&self) -> &ServerName {
+        &self.config.server
+    }
+
+    /// The catalog, for reading what no use case covers.
+    #[must_use]
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// The container runtime.
+    #[must_use]
+    pub fn runtime(&self) -> &dyn ContainerRuntime {
+        self.runtime.as_ref()
+    }
+
+    fn engine(&self, kind: EngineKind) -> Result<Arc<dyn BackupEngine>> {
+        self.engines.iter().find(|engine| engine.kind() == kind).cloned().ok_or_else(|| {
+            Error::new(ErrorKind::Unsupported, "use engine", kind.as_str(), "this Dory was built without it")
+        })
+    }
+
+    /// The fleet and its master key, proven to be the right one. The store is asked once.
+    ///
+    /// # Errors
+    /// `NotFound` before `dory init`; `WrongKey`; `InvalidInput` where the user set no key; the store's.
+    pub async fn open_fleet(&self) -> Result<&(Fleet, Option<MasterKey>)> {
+        self.fleet
+            .get_or_try_init(|| async {
+                let fleet = self.catalog.fleet().await?.ok_or_else(|| {
+                    Error::new(ErrorKind::NotFound, "open store", self.catalog.location(), "no Dory was set up in it")
+                        .with_hint("run `dory init`")
+                })?;
+                let key = fleet.unlock(self.encryption()?)?;
+                Ok((fleet, key))
+            })
+            .await
+    }
+
+    fn encryption(&self) -> Result<&Encryption> {
+        self.config.encryption.as_ref().ok_or_else(|| {
+            Error::invalid("encryption key", "", "none is set")
+                .with_hint("set DORY_PASSPHRASE (`dory init` makes one), or set DORY_ENCRYPTION=none to go without")
+        })
+    }
+
+    /// What opens a backup's repository, for an engine that reaches the store by `store`.
+    async fn repository_spec(
+        &self,
+        store: &StoreAccess,
+        backup: &BackupId,
+        engine: EngineKind,
+        options: &BTreeMap<String, String>,
+    ) -> Result<RepositorySpec> {
+        let (_, key) = self.open_fleet().await?;
+        Ok(RepositorySpec {
+            store: store.clone(),
+            path: format!("data/{backup}/{engine}"),
+            password: key.as_ref().map(|key| key.repository_password(backup, engine)),
+            options: options.clone(),
+        })
+    }
+}
+
+/// 80 random bits, for ids.
+fn noise() -> Result<u128> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        Error::new(ErrorKind::Internal, "make an id", "", "the system has no randomness").with_source(error)
+    })?;
+    Ok(u128::from_le_bytes(bytes))
+}

@@ -1,0 +1,141 @@
+//! Looking into restore points: their files, and what is in them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::io::AsyncWrite;
+
+use super::helper::{HelperPurpose, RunningHelper};
+use super::{Dory, noise};
+use crate::domain::backup::{Backup, PointChoice};
+use crate::domain::entry_path::EntryPath;
+use crate::domain::id::RunId;
+use crate::domain::policy::EngineKind;
+use crate::domain::restore_point::RestorePoint;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ports::{FileEntry, FileKind, OpenMode, Repository};
+
+/// An open repository that needs no volumes, and the helper it may need.
+pub(super) struct Reader {
+    repository: Arc<dyn Repository>,
+    helper: Option<RunningHelper>,
+}
+
+impl Reader {
+    pub(super) fn repository(&self) -> &dyn Repository {
+        self.repository.as_ref()
+    }
+
+    pub(super) async fn close(self) {
+        if let Some(helper) = self.helper {
+            helper.close().await;
+        }
+    }
+}
+
+impl Dory {
+    /// What is in a folder of a point, by the paths that the container saw: `/var/lib/postgresql/data`. The path `/`
+    /// lists the point's mounts.
+    ///
+    /// # Errors
+    /// `NotFound` for the backup, the point, or the path; the store's and the engine's.
+    pub async fn list_files(
+        &self,
+        reference: &str,
+        choice: &PointChoice,
+        path: &Path,
+        recursive: bool,
+    ) -> Result<Vec<FileEntry>> {
+        let backup = self.find_backup(reference).await?;
+        let point = backup.find_point(choice)?;
+        if path == Path::new("/") && !recursive {
+            return Ok(point.mounts.iter().map(|mount| mount_entry(&mount.destination)).collect());
+        }
+        let folder = if path == Path::new("/") { EntryPath::default() } else { in_snapshot(point, path)? };
+        let reader = self.open_reader(&backup, point.engine).await?;
+        let entries = reader.repository().list_files(&point.snapshot, &folder, recursive).await;
+        reader.close().await;
+        let mut entries = entries?;
+        for entry in &mut entries {
+            entry.path = EntryPath::new(in_container(point, entry.path.as_path()));
+        }
+        Ok(entries)
+    }
+
+    /// Writes the contents of one file of a point to `out`, and tells their length in bytes.
+    ///
+    /// # Errors
+    /// As for [`list_files`](Self::list_files); `InvalidInput` if it is no regular file; what `out` gives.
+    pub async fn read_file(
+        &self,
+        reference: &str,
+        choice: &PointChoice,
+        path: &Path,
+        out: &mut (dyn AsyncWrite + Send + Unpin),
+    ) -> Result<u64> {
+        let backup = self.find_backup(reference).await?;
+        let point = backup.find_point(choice)?;
+        let file = in_snapshot(point, path)?;
+        let reader = self.open_reader(&backup, point.engine).await?;
+        let length = reader.repository().read_file(&point.snapshot, &file, out).await;
+        reader.close().await;
+        length
+    }
+
+    /// Opens a backup's repository where no volumes are needed: right here if the engine can, else in a helper.
+    pub(super) async fn open_reader(&self, backup: &Backup, engine: EngineKind) -> Result<Reader> {
+        let here = self.engine(engine)?;
+        let options = &backup.policy.engine_options;
+        if here.capabilities().self_contained {
+            let spec = self.repository_spec(&self.config.store, &backup.id, engine, options).await?;
+            return Ok(Reader { repository: here.open(&spec, OpenMode::Existing).await?, helper: None });
+        }
+        let run = RunId::new(self.clock.now(), noise()?);
+        let helper = self.launch_helper(HelperPurpose { backup: &backup.id, run, writes: false }, &[]).await?;
+        match self.open_in_helper(&helper, &backup.id, engine, options, OpenMode::Existing).await {
+            Ok(repository) => Ok(Reader { repository, helper: Some(helper) }),
+            Err(error) => {
+                helper.close().await;
+                Err(error)
+            }
+        }
+    }
+}
+
+fn mount_entry(destination: &Path) -> FileEntry {
+    FileEntry {
+        path: EntryPath::new(destination),
+        kind: FileKind::Folder,
+        bytes: 0,
+        mode: None,
+        owner: None,
+        modified: None,
+        link_target: None,
+    }
+}
+
+/// Where a path of the container is in the snapshot: in the mount whose destination is the longest that holds it.
+fn in_snapshot(point: &RestorePoint, path: &Path) -> Result<EntryPath> {
+    let holding = point.mounts.iter().filter(|mount| path.starts_with(&mount.destination));
+    let Some(mount) = holding.max_by_key(|mount| mount.destination.components().count()) else {
+        let mounts: Vec<_> = point.mounts.iter().map(|mount| format!("`{}`", mount.destination.display())).collect();
+        let reason = "no mount of the restore point holds it";
+        return Err(Error::new(ErrorKind::NotFound, "find path", path.display().to_string(), reason)
+            .with_hint(format!("the point holds {}", mounts.join(", "))));
+    };
+    let rest = path.strip_prefix(&mount.destination).unwrap_or(Path::new(""));
+    Ok(EntryPath::new(if rest.as_os_str().is_empty() {
+        PathBuf::from(mount.key.as_str())
+    } else {
+        Path::new(mount.key.as_str()).join(rest)
+    }))
+}
+
+fn in_container(point: &RestorePoint, path: &Path) -> PathBuf {
+    let mount = point.mounts.iter().find(|mount| path.starts_with(mount.key.as_str()));
+    match mount.and_then(|mount| Some((mount, path.strip_prefix(mount.key.as_str()).ok()?))) {
+        Some((mount, rest)) if rest.as_os_str().is_empty() => mount.destination.clone(),
+        Some((mount, rest)) => mount.destination.join(rest),
+        None => path.to_path_buf(),
+    }
+}

@@ -1,0 +1,64 @@
+//! Keeping a run's outcome in the catalog.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Dory, noise};
+use crate::domain::id::{BackupId, PointId, RunId};
+use crate::domain::run::{Outcome, Run, RunKind};
+use crate::error::{ErrorKind, Result};
+
+/// A run that has begun.
+#[derive(Clone, Debug)]
+pub(super) struct RunStart {
+    pub(super) id: RunId,
+    pub(super) kind: RunKind,
+    pub(super) started_at: Timestamp,
+    started: Duration,
+}
+
+impl Dory {
+    pub(super) fn begin_run(&self, kind: RunKind) -> Result<RunStart> {
+        let started_at = self.clock.now();
+        let id = RunId::new(started_at, noise()?);
+        Ok(RunStart { id, kind, started_at, started: self.clock.monotonic() })
+    }
+
+    pub(super) fn elapsed(&self, run: &RunStart) -> SignedDuration {
+        let elapsed = self.clock.monotonic().saturating_sub(run.started);
+        SignedDuration::try_from(elapsed).unwrap_or(SignedDuration::MAX)
+    }
+
+    /// Keeps how a run went. A run whose record cannot be written went as it went: that is only logged.
+    pub(super) async fn end_run(
+        &self,
+        run: &RunStart,
+        backup: &BackupId,
+        point: Option<PointId>,
+        complete: bool,
+        error: Option<&crate::error::Error>,
+    ) {
+        let outcome = match error.map(crate::error::Error::kind) {
+            None if complete => Outcome::Succeeded,
+            None | Some(ErrorKind::Incomplete) => Outcome::Incomplete,
+            Some(ErrorKind::Cancelled) => Outcome::Cancelled,
+            Some(_) => Outcome::Failed,
+        };
+        let record = Run {
+            id: run.id,
+            server: self.config.server.clone(),
+            kind: run.kind,
+            backup: backup.clone(),
+            started_at: run.started_at,
+            elapsed: self.elapsed(run),
+            outcome,
+            point,
+            error: error.map(crate::error::Error::to_record),
+            log: Vec::new(),
+        };
+        if let Err(error) = self.catalog.record_run(&record).await {
+            tracing::warn!(run = %run.id, %error, "a run's outcome could not be recorded");
+        }
+    }
+}
