@@ -1,7 +1,7 @@
 //! A container's writer stands still when the runtime says that the container does.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ fn ledger(runtime: &FakeRuntime) -> Container {
         .running()
 }
 
-fn read(folder: &PathBuf) -> [Option<String>; 3] {
+fn read(folder: &Path) -> [Option<String>; 3] {
     ["debit", "credit", "clean"].map(|file| fs::read_to_string(folder.join(file)).ok())
 }
 

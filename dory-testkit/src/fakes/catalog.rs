@@ -9,7 +9,7 @@ use dory_core::ports::{CatalogStore, Clock, DocumentKey, DocumentStat, DocumentV
 use dory_core::{Error, ErrorKind, Result};
 use jiff::Timestamp;
 
-use super::{FakeClock, Journal};
+use super::{FakeClock, FakeEngine, Journal};
 
 const PORT: &str = "catalog";
 
@@ -21,7 +21,8 @@ pub struct MemoryCatalog {
     documents: Arc<Mutex<Documents>>,
     clock: FakeClock,
     journal: Journal,
-    name: String,
+    /// The engines whose repositories are in the same store.
+    engines: Arc<Mutex<Vec<FakeEngine>>>,
 }
 
 #[derive(Debug, Default)]
@@ -55,7 +56,13 @@ impl MemoryCatalog {
     /// An empty catalog that dates documents by `clock` and writes its calls into `journal`.
     #[must_use]
     pub fn with(clock: &FakeClock, journal: &Journal) -> Self {
-        Self { documents: Arc::default(), clock: clock.clone(), journal: journal.clone(), name: "test".to_owned() }
+        Self { documents: Arc::default(), clock: clock.clone(), journal: journal.clone(), engines: Arc::default() }
+    }
+
+    /// Says that the repositories of `engine` are in the same store, so that
+    /// [`delete_tree`](CatalogStore::delete_tree) removes those too.
+    pub fn shares_its_store_with(&self, engine: &FakeEngine) {
+        self.engines.lock().unwrap_or_else(PoisonError::into_inner).push(engine.clone());
     }
 
     /// This catalog as the port.
@@ -121,9 +128,10 @@ impl Documents {
 }
 
 #[async_trait]
+#[deny(clippy::missing_trait_methods)]
 impl CatalogStore for MemoryCatalog {
     fn location(&self) -> String {
-        format!("memory://{}", self.name)
+        "memory://test".to_owned()
     }
 
     async fn get(&self, key: &DocumentKey) -> Result<Option<StoredDocument>> {
@@ -180,6 +188,16 @@ impl CatalogStore for MemoryCatalog {
                 modified: stored.modified,
             });
         call.end(Ok(stats.collect()))
+    }
+
+    async fn delete_tree(&self, folder: &DocumentKey) -> Result<u64> {
+        let call = self.journal.begin(PORT, "delete_tree", folder.as_str(), "");
+        let before = self.keys().len();
+        self.lock().by_key.retain(|key, _| !is_below(key, folder));
+        let documents = (before - self.keys().len()) as u64;
+        let engines = self.engines.lock().unwrap_or_else(PoisonError::into_inner);
+        let data: u64 = engines.iter().map(|engine| engine.delete_below(folder.as_str())).sum();
+        call.end(Ok(documents + data))
     }
 }
 

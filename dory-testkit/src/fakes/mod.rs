@@ -6,11 +6,13 @@
 
 mod catalog;
 mod clock;
+mod engine;
 mod journal;
 mod runtime;
 
 pub use catalog::MemoryCatalog;
 pub use clock::{FakeClock, Ticker};
+pub use engine::FakeEngine;
 pub use journal::{Call, CallOutcome, Journal};
 pub use runtime::{
     ContainerBuilder, ExecReply, ExecScript, FakeRuntime, HelperIo, HelperProgram, HelperView, Killed, WriterTurn,

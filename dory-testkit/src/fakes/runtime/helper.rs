@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use dory_core::domain::id::{ContainerId, VolumeName};
+use dory_core::domain::id::{ContainerId, ContainerName, VolumeName};
 use dory_core::ports::{HelperInfo, HelperNetwork, HelperSource, HelperSpec};
 use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
@@ -157,6 +157,14 @@ impl HelperRecord {
 
     pub(super) fn info(&self) -> HelperInfo {
         HelperInfo { running: !*self.ended.borrow(), ..self.info.clone() }
+    }
+
+    pub(super) fn name(&self) -> &ContainerName {
+        &self.spec.name
+    }
+
+    pub(super) fn is_named(&self, name: &ContainerName) -> bool {
+        self.spec.name == *name
     }
 
     pub(super) fn mounts_volume(&self, volume: &VolumeName) -> bool {

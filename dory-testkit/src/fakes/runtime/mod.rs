@@ -254,7 +254,7 @@ impl FakeRuntime {
     /// If it did not.
     pub fn assert_tidy(&self) {
         let state = self.lock();
-        let helpers: Vec<_> = state.helpers.iter().map(|helper| helper.id.short().to_owned()).collect();
+        let helpers: Vec<_> = state.helpers.iter().map(|helper| helper.name().to_string()).collect();
         assert!(helpers.is_empty(), "helpers were left behind: {}", helpers.join(", "));
         let cut_off: Vec<_> =
             state.containers.iter().filter(|c| c.cut_off).map(|c| c.container.name.to_string()).collect();

@@ -204,7 +204,7 @@ impl ContainerRuntime for FakeRuntime {
     }
 
     async fn launch_helper(&self, spec: &HelperSpec) -> Result<Helper> {
-        let call = self.begin("launch_helper", spec.arguments.join(" "), "")?;
+        let call = self.begin("launch_helper", spec.name.as_str(), "")?;
         call.end(self.lock().launch_helper(spec))
     }
 
@@ -215,7 +215,8 @@ impl ContainerRuntime for FakeRuntime {
     }
 
     async fn remove_helper(&self, id: &ContainerId) -> Result<()> {
-        let call = self.begin("remove_helper", id.short(), "")?;
+        let name = self.lock().helper_name(id);
+        let call = self.begin("remove_helper", name, "")?;
         let ended = {
             let state = self.lock();
             if state.containers.iter().any(|record| record.container.id == *id) {
@@ -269,6 +270,9 @@ impl State {
 
     fn launch_helper(&mut self, spec: &HelperSpec) -> Result<Helper> {
         let refused = |kind, subject: String, reason: &str| Error::new(kind, "launch helper", subject, reason);
+        if self.helpers.iter().any(|helper| helper.is_named(&spec.name) && helper.info().running) {
+            return Err(refused(ErrorKind::Conflict, spec.name.to_string(), "a helper of that name runs"));
+        }
         if self.find_image(spec.image.as_str()).is_none() {
             return Err(refused(ErrorKind::NotFound, spec.image.to_string(), "no such image"));
         }
@@ -284,14 +288,21 @@ impl State {
         let Some(program) = self.program() else {
             panic!("the test launches a helper, but said nowhere what helpers run: see `run_agents_with`");
         };
-        let id = self.new_id("helper");
+        let id = self.new_id(spec.name.as_str());
         let mut labels = spec.labels.clone();
         labels.insert(HELPER_LABEL.to_owned(), "true".to_owned());
         let info = HelperInfo { id: id.clone(), created_at: self.clock.now(), running: true, labels };
         let view = HelperView::new(spec, mounts);
         let (record, pipes) = HelperRecord::launch(info, spec, &program, view, self.kill_after_output.take());
+        self.helpers.retain(|helper| !helper.is_named(&spec.name));
         self.helpers.push(record);
         Ok(Helper { id, stdin: Box::new(pipes.stdin), stdout: Box::new(pipes.stdout), stderr: Box::new(pipes.stderr) })
+    }
+
+    /// What people call a helper: its name, or where it is gone the short form of its id.
+    fn helper_name(&self, id: &ContainerId) -> String {
+        let found = self.helpers.iter().find(|helper| helper.id == *id);
+        found.map_or_else(|| id.short().to_owned(), |helper| helper.name().to_string())
     }
 
     fn real_mount(&self, mount: &HelperMount) -> Result<RealMount> {
