@@ -5,3 +5,6 @@
 //! the real thing is not on this machine, which [`live`](crate::live) prints, and refuses where it is required.
 
 pub mod backup_engine;
+pub mod catalog_store;
+pub mod clock;
+pub mod doorbell;

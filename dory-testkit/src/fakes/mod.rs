@@ -6,14 +6,18 @@
 
 mod catalog;
 mod clock;
+mod doorbell;
 mod engine;
 mod journal;
+mod notifier;
 mod runtime;
 
 pub use catalog::MemoryCatalog;
 pub use clock::{FakeClock, Ticker};
+pub use doorbell::FakeDoorbell;
 pub use engine::FakeEngine;
 pub use journal::{Call, CallOutcome, Journal};
+pub use notifier::FakeNotifier;
 pub use runtime::{
     ContainerBuilder, ExecReply, ExecScript, FakeRuntime, HelperIo, HelperProgram, HelperView, Killed, WriterTurn,
 };

@@ -1,0 +1,37 @@
+//! Every catalog, enrolled.
+
+use std::sync::Arc;
+
+use dory_core::adapters::object_store::{FolderCatalogStore, ObjectCatalogStore};
+use dory_core::domain::store_url::{StoreAccess, StoreCredentials};
+use dory_core::ports::{CatalogStore, SystemClock};
+use dory_testkit::catalog_store_contract;
+use dory_testkit::contracts::catalog_store::{Subject, the_same_bytes_get_a_new_version};
+use object_store::memory::InMemory;
+
+async fn in_a_folder() -> Option<Subject> {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || -> Arc<dyn CatalogStore> {
+        Arc::new(FolderCatalogStore::open(folder.path().to_owned(), Arc::new(SystemClock::new())).unwrap())
+    };
+    Some(Subject::new(open(), open()).keeping(folder))
+}
+
+/// The adapter over a client that never fails: what goes wrong here is the adapter's own.
+async fn in_memory() -> Option<Subject> {
+    let url = "s3://memory".parse().unwrap();
+    let access = StoreAccess { url, credentials: StoreCredentials::Ambient, endpoint: None, region: None };
+    let objects = Arc::new(InMemory::new());
+    let open = || -> Arc<dyn CatalogStore> {
+        Arc::new(ObjectCatalogStore::new(&access, Arc::<InMemory>::clone(&objects), Arc::new(SystemClock::new())))
+    };
+    Some(Subject::new(open(), open()))
+}
+
+catalog_store_contract!(folder, in_a_folder());
+catalog_store_contract!(memory, in_memory());
+
+#[tokio::test]
+async fn a_folder_versions_the_same_bytes_anew() {
+    the_same_bytes_get_a_new_version(in_a_folder().await.unwrap()).await;
+}
