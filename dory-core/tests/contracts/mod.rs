@@ -2,3 +2,7 @@
 
 #[cfg(feature = "object-store")]
 mod catalog;
+mod clocks;
+mod fake_catalog;
+mod fake_doorbell;
+mod fake_engine;

@@ -4,4 +4,7 @@
 //! test per promise. The macro's second argument is an async expression that gives `Option<Subject>`: `None` where
 //! the real thing is not on this machine, which [`live`](crate::live) prints, and refuses where it is required.
 
+pub mod backup_engine;
 pub mod catalog_store;
+pub mod clock;
+pub mod doorbell;

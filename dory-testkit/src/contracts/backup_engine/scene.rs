@@ -1,0 +1,193 @@
+//! What the promises are played on: an engine, a repository, folders to read and to write.
+
+use std::any::Any;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use dory_core::domain::entry_path::EntryPath;
+use dory_core::domain::event::{Progress, Warning};
+use dory_core::domain::id::{MountKey, SnapshotId};
+use dory_core::error::Result;
+use dory_core::ports::{
+    BackupEngine, EngineEvent, Events, FileEntry, MountFolder, OpenMode, Repository, RepositorySpec, RestoreReport,
+    RestoreRequest, SnapshotReport, SnapshotRequest,
+};
+use jiff::{SignedDuration, Timestamp};
+use tempfile::TempDir;
+
+use crate::fixtures::{Aspects, diff_trees, snapshot_tree};
+
+/// An engine to try, and a place where no repository is yet.
+#[derive(Debug)]
+pub struct Subject {
+    /// The engine.
+    pub engine: Arc<dyn BackupEngine>,
+    /// Where its repository may be made, and with which password.
+    pub repository: RepositorySpec,
+    /// What a restored tree has in common with its source.
+    pub aspects: Aspects,
+    keep: Vec<Box<dyn Any + Send>>,
+}
+
+impl Subject {
+    /// `engine`, with as much kept as its capabilities tell.
+    #[must_use]
+    pub fn new(engine: Arc<dyn BackupEngine>, repository: RepositorySpec) -> Self {
+        let can = engine.capabilities();
+        let aspects = Aspects {
+            hard_links: can.keeps_hard_links,
+            extended_attributes: can.keeps_extended_attributes,
+            holes: can.keeps_holes,
+            ..Aspects::ALL
+        };
+        Self { engine, repository, aspects, keep: Vec::new() }
+    }
+
+    /// Keeps something alive for as long as the test runs: a temporary folder, a server.
+    #[must_use]
+    pub fn keeping(mut self, thing: impl Any + Send) -> Self {
+        self.keep.push(Box::new(thing));
+        self
+    }
+}
+
+/// An open repository, and a folder to play in.
+pub(super) struct Scene {
+    pub(super) subject: Subject,
+    pub(super) repository: Arc<dyn Repository>,
+    dir: TempDir,
+    minute: AtomicI64,
+    seen: Seen,
+}
+
+/// The events of the last call.
+#[derive(Clone, Default)]
+struct Seen(Arc<Mutex<Vec<EngineEvent>>>);
+
+impl Scene {
+    pub(super) async fn open(subject: Subject) -> Self {
+        let repository = subject.engine.open(&subject.repository, OpenMode::CreateIfMissing).await.unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        Self { subject, repository, dir, minute: AtomicI64::new(0), seen: Seen::default() }
+    }
+
+    /// A folder of this name; it is made if it is missing.
+    pub(super) fn folder(&self, name: &str) -> PathBuf {
+        let path = self.dir.path().join(name);
+        fs::create_dir_all(&path).unwrap();
+        path
+    }
+
+    /// A path that nothing is at.
+    pub(super) fn nowhere(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// A request that reads `sources`, one minute after the one before.
+    pub(super) fn request(&self, sources: &[(&str, &Path)]) -> SnapshotRequest {
+        let minute = self.minute.fetch_add(1, Ordering::Relaxed);
+        SnapshotRequest {
+            sources: mounts(sources),
+            exclude: Vec::new(),
+            taken_at: Timestamp::UNIX_EPOCH + SignedDuration::from_mins(29_000_000 + minute),
+            host: "host-1".to_owned(),
+            tags: vec!["point-1".to_owned()],
+            parent: None,
+        }
+    }
+
+    pub(super) async fn try_backup(&self, request: &SnapshotRequest) -> Result<SnapshotReport> {
+        self.repository.backup(request, &self.events()).await
+    }
+
+    /// Reads `sources` into a snapshot.
+    pub(super) async fn backup(&self, sources: &[(&str, &Path)]) -> SnapshotReport {
+        self.try_backup(&self.request(sources)).await.unwrap()
+    }
+
+    /// Reads `sources` into a snapshot, with `parent` to compare with.
+    pub(super) async fn backup_on(&self, parent: &SnapshotReport, sources: &[(&str, &Path)]) -> SnapshotReport {
+        let mut request = self.request(sources);
+        request.parent = Some(parent.snapshot.clone());
+        self.try_backup(&request).await.unwrap()
+    }
+
+    pub(super) async fn try_restore(
+        &self,
+        snapshot: &SnapshotId,
+        targets: &[(&str, &Path)],
+        delete_extra: bool,
+    ) -> Result<RestoreReport> {
+        let request = RestoreRequest { snapshot: snapshot.clone(), targets: mounts(targets), delete_extra };
+        self.repository.restore(&request, &self.events()).await
+    }
+
+    /// Makes `targets` equal to what the snapshot holds.
+    pub(super) async fn restore(&self, from: &SnapshotReport, targets: &[(&str, &Path)]) -> RestoreReport {
+        self.try_restore(&from.snapshot, targets, true).await.unwrap()
+    }
+
+    pub(super) async fn list(&self, from: &SnapshotReport, folder: &str, recursive: bool) -> Vec<FileEntry> {
+        self.repository.list_files(&from.snapshot, &EntryPath::new(folder), recursive).await.unwrap()
+    }
+
+    pub(super) async fn read(&self, from: &SnapshotReport, path: &EntryPath) -> Vec<u8> {
+        let mut out = Vec::new();
+        let length = self.repository.read_file(&from.snapshot, path, &mut out).await.unwrap();
+        assert_eq!(length, out.len() as u64, "the length told for {path:?}");
+        out
+    }
+
+    /// Fails if the folder `after` is not what the folder `before` is, in all that the engine keeps.
+    pub(super) fn assert_same(&self, before: &Path, after: &Path) {
+        let differences = diff_trees(&snapshot_tree(before), &snapshot_tree(after), self.subject.aspects);
+        assert!(differences.is_empty(), "{}", differences.join("\n"));
+    }
+
+    /// The warnings of the last call.
+    pub(super) fn warnings(&self) -> Vec<Warning> {
+        let told = |event: &EngineEvent| match event {
+            EngineEvent::Warning(warning) => Some(warning.clone()),
+            EngineEvent::Progress(_) => None,
+        };
+        self.seen.0.lock().unwrap().iter().filter_map(told).collect()
+    }
+
+    /// The progress of the last call.
+    pub(super) fn progress(&self) -> Vec<Progress> {
+        let told = |event: &EngineEvent| match event {
+            EngineEvent::Progress(progress) => Some(*progress),
+            EngineEvent::Warning(_) => None,
+        };
+        self.seen.0.lock().unwrap().iter().filter_map(told).collect()
+    }
+
+    fn events(&self) -> Events {
+        self.seen.0.lock().unwrap().clear();
+        let seen = self.seen.clone();
+        Events::new(move |event| seen.0.lock().unwrap().push(event))
+    }
+}
+
+/// Folders by their keys.
+pub(super) fn mounts(folders: &[(&str, &Path)]) -> Vec<MountFolder> {
+    let mount =
+        |(key, path): &(&str, &Path)| MountFolder { key: MountKey::parse(*key).unwrap(), path: path.to_path_buf() };
+    folders.iter().map(mount).collect()
+}
+
+/// Writes a file anew, and moves its time on by more than the coarsest clock's step.
+pub(super) fn rewrite(path: &Path, contents: &[u8]) {
+    let before = fs::metadata(path).and_then(|meta| meta.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+    fs::write(path, contents).unwrap();
+    let later = before + Duration::from_secs(10);
+    fs::File::options().write(true).open(path).unwrap().set_modified(later).unwrap();
+}
+
+/// The paths of entries, as text.
+pub(super) fn paths(entries: &[FileEntry]) -> Vec<String> {
+    entries.iter().map(|entry| entry.path.to_string()).collect()
+}

@@ -1,0 +1,247 @@
+//! An open repository of the fake engine.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use dory_core::domain::entry_path::EntryPath;
+use dory_core::domain::event::Progress;
+use dory_core::domain::id::SnapshotId;
+use dory_core::ports::{
+    Capabilities, Events, FileEntry, PruneReport, Repository, RepositoryStats, RestoreReport, RestoreRequest, Snapshot,
+    SnapshotReport, SnapshotRequest, VerifyDepth, VerifyReport,
+};
+use dory_core::{Error, ErrorKind, Result};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use super::node::Node;
+use super::reading::{Reader, patterns};
+use super::vault::Kept;
+use super::writing::Writer;
+use super::{PORT, Shared};
+use crate::fakes::journal::Pending;
+
+/// One opening of a repository.
+pub(super) struct FakeRepository {
+    shared: Arc<Shared>,
+    place: String,
+    /// What the journal calls it.
+    name: String,
+    capabilities: Capabilities,
+    /// Held by calls under way: those that only read may overlap.
+    turn: RwLock<()>,
+}
+
+impl FakeRepository {
+    pub(super) fn new(shared: Arc<Shared>, place: String, name: String, capabilities: Capabilities) -> Self {
+        Self { shared, place, name, capabilities, turn: RwLock::new(()) }
+    }
+
+    fn begin(&self, method: &'static str, detail: impl Into<String>) -> Pending {
+        self.shared.journal.begin(PORT, method, &self.name, detail)
+    }
+
+    fn alone(&self, method: &str) -> Result<RwLockWriteGuard<'_, ()>> {
+        self.turn.try_write().map_err(|_| self.overlap(method))
+    }
+
+    fn among_readers(&self, method: &str) -> Result<RwLockReadGuard<'_, ()>> {
+        self.turn.try_read().map_err(|_| self.overlap(method))
+    }
+
+    fn overlap(&self, method: &str) -> Error {
+        self.shared.journal.complain(format!("`{method}` of repository `{}` overlaps another call", self.name));
+        Error::new(ErrorKind::Internal, "use repository", &self.name, format!("`{method}` overlaps another call"))
+    }
+
+    fn snapshot(&self, id: &SnapshotId) -> Result<Kept> {
+        self.shared.with_vault(&self.place, |vault| vault.find(id).cloned())
+    }
+
+    async fn read_sources(&self, request: &SnapshotRequest, events: &Events) -> Result<SnapshotReport> {
+        check_keys(request)?;
+        let stored = AtomicU64::new(0);
+        let keep = |contents| {
+            self.shared.with_vault(&self.place, |vault| {
+                let (blob, added) = vault.keep(contents);
+                stored.fetch_add(added, Ordering::Relaxed);
+                Ok(blob)
+            })
+        };
+        let mut reader = Reader {
+            exclude: patterns(&request.exclude)?,
+            events,
+            hook: self.shared.read_hook(),
+            capabilities: self.capabilities,
+            keep: &keep,
+            nodes: BTreeMap::new(),
+            progress: Progress::default(),
+        };
+        for source in &request.sources {
+            reader.read(source).await?;
+        }
+        let (nodes, progress) = (reader.nodes, reader.progress);
+        self.shared.with_vault(&self.place, |vault| {
+            // A parent that is gone is no reason to fail: everything then counts as new.
+            let parent = request.parent.as_ref().and_then(|id| vault.find(id).ok());
+            let changed = |path: &EntryPath, node: &Node| {
+                let before = parent.and_then(|parent| parent.nodes.get(path));
+                node.blob().is_some() && before.and_then(Node::blob) != node.blob()
+            };
+            let files_changed = nodes.iter().filter(|(path, node)| changed(path, node)).count() as u64;
+            Ok(SnapshotReport {
+                snapshot: vault.add(request, nodes),
+                files: progress.files,
+                bytes: progress.bytes,
+                stored_bytes: stored.load(Ordering::Relaxed),
+                files_changed,
+            })
+        })
+    }
+
+    async fn write_targets(&self, request: &RestoreRequest, events: &Events) -> Result<RestoreReport> {
+        let snapshot = self.snapshot(&request.snapshot)?;
+        for target in &request.targets {
+            snapshot.node(&EntryPath::new(target.key.as_str()))?;
+        }
+        let contents = |path: &Path, node: &Node| {
+            let path = EntryPath::new(path);
+            let blob = node.blob().unwrap_or_default();
+            self.shared.with_vault(&self.place, |vault| vault.contents(&blob, &path))
+        };
+        let mut writer = Writer {
+            events,
+            capabilities: self.capabilities,
+            delete_extra: request.delete_extra,
+            contents: &contents,
+            progress: Progress::default(),
+            report: RestoreReport::default(),
+        };
+        for target in &request.targets {
+            let below: BTreeMap<PathBuf, Node> = snapshot
+                .nodes
+                .iter()
+                .filter_map(|(path, node)| {
+                    let rest = path.as_path().strip_prefix(target.key.as_str()).ok()?;
+                    Some((rest.to_path_buf(), node.clone()))
+                })
+                .collect();
+            writer.write(target, &below).await?;
+        }
+        Ok(writer.report)
+    }
+
+    fn contents(&self, snapshot: &SnapshotId, path: &EntryPath) -> Result<Bytes> {
+        let snapshot = self.snapshot(snapshot)?;
+        let no_file = || Error::new(ErrorKind::InvalidInput, "read file", path.to_string(), "it is no regular file");
+        if *path == EntryPath::default() {
+            return Err(no_file());
+        }
+        let blob = snapshot.node(path)?.blob().ok_or_else(no_file)?;
+        self.shared.with_vault(&self.place, |vault| vault.contents(&blob, path))
+    }
+}
+
+impl std::fmt::Debug for FakeRepository {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FakeRepository").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+fn check_keys(request: &SnapshotRequest) -> Result<()> {
+    let sources = &request.sources;
+    if sources.is_empty() {
+        return Err(Error::invalid("sources", "", "there is nothing to read"));
+    }
+    let twice = (1..sources.len()).find(|at| sources[..*at].iter().any(|other| other.key == sources[*at].key));
+    match twice {
+        None => Ok(()),
+        Some(at) => Err(Error::invalid("sources", sources[at].key.as_str(), "two sources have this key")),
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl Repository for FakeRepository {
+    async fn backup(&self, request: &SnapshotRequest, events: &Events) -> Result<SnapshotReport> {
+        let keys: Vec<_> = request.sources.iter().map(|source| source.key.as_str()).collect();
+        let call = self.begin("backup", format!("({})", keys.join(", ")));
+        let _turn = match self.alone("backup") {
+            Ok(turn) => turn,
+            Err(error) => return call.end(Err(error)),
+        };
+        call.end(self.read_sources(request, events).await)
+    }
+
+    async fn restore(&self, request: &RestoreRequest, events: &Events) -> Result<RestoreReport> {
+        let keys: Vec<_> = request.targets.iter().map(|target| target.key.as_str()).collect();
+        let call = self.begin("restore", format!("({})", keys.join(", ")));
+        let _turn = match self.among_readers("restore") {
+            Ok(turn) => turn,
+            Err(error) => return call.end(Err(error)),
+        };
+        call.end(self.write_targets(request, events).await)
+    }
+
+    async fn list_snapshots(&self) -> Result<Vec<Snapshot>> {
+        let call = self.begin("list_snapshots", "");
+        let read = |_| self.shared.with_vault(&self.place, |vault| Ok(vault.list()));
+        call.end(self.among_readers("list_snapshots").and_then(read))
+    }
+
+    async fn list_files(&self, snapshot: &SnapshotId, folder: &EntryPath, recursive: bool) -> Result<Vec<FileEntry>> {
+        let call = self.begin("list_files", folder.to_string());
+        let read = |_| self.snapshot(snapshot)?.list(folder, recursive);
+        call.end(self.among_readers("list_files").and_then(read))
+    }
+
+    async fn read_file(
+        &self,
+        snapshot: &SnapshotId,
+        path: &EntryPath,
+        out: &mut (dyn AsyncWrite + Send + Unpin),
+    ) -> Result<u64> {
+        let call = self.begin("read_file", path.to_string());
+        let contents = match self.among_readers("read_file").and_then(|_| self.contents(snapshot, path)) {
+            Ok(contents) => contents,
+            Err(error) => return call.end(Err(error)),
+        };
+        let written = async {
+            out.write_all(&contents).await?;
+            out.flush().await
+        };
+        let refused = |error| {
+            Error::new(ErrorKind::Unavailable, "pass a file on", path.to_string(), "its receiver refused it")
+                .with_source(error)
+        };
+        call.end(written.await.map(|()| contents.len() as u64).map_err(refused))
+    }
+
+    async fn forget(&self, snapshots: &[SnapshotId]) -> Result<()> {
+        let call = self.begin("forget", format!("({} snapshots)", snapshots.len()));
+        let forget = |_| self.shared.with_vault(&self.place, |vault| vault.forget(snapshots));
+        call.end(self.alone("forget").and_then(forget))
+    }
+
+    async fn prune(&self) -> Result<PruneReport> {
+        let call = self.begin("prune", "");
+        let prune = |_| self.shared.with_vault(&self.place, super::vault::Vault::prune);
+        call.end(self.alone("prune").and_then(prune))
+    }
+
+    async fn verify(&self, depth: VerifyDepth) -> Result<VerifyReport> {
+        let call = self.begin("verify", format!("{depth:?}").to_lowercase());
+        let verify = |_| self.shared.with_vault(&self.place, |vault| Ok(vault.verify(depth)));
+        call.end(self.among_readers("verify").and_then(verify))
+    }
+
+    async fn stats(&self) -> Result<RepositoryStats> {
+        let call = self.begin("stats", "");
+        let count = |_| self.shared.with_vault(&self.place, |vault| Ok(vault.stats()));
+        call.end(self.among_readers("stats").and_then(count))
+    }
+}

@@ -1,0 +1,172 @@
+//! Dory's agent inside the fake's helpers: engines that see the helper's mounts and nothing else.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use dory_core::agent::{self, AgentOptions};
+use dory_core::domain::entry_path::EntryPath;
+use dory_core::domain::id::SnapshotId;
+use dory_core::domain::policy::EngineKind;
+use dory_core::domain::store_url::StoreUrl;
+use dory_core::ports::{
+    BackupEngine, Capabilities, Clock, Events, FileEntry, HelperNetwork, MountFolder, OpenMode, PruneReport,
+    Repository, RepositorySpec, RepositoryStats, RestoreReport, RestoreRequest, Snapshot, SnapshotReport,
+    SnapshotRequest, VerifyDepth, VerifyReport,
+};
+use dory_core::{Error, ErrorKind, Result};
+use futures_util::FutureExt;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+
+use super::helper::{HelperIo, HelperProgram, HelperView};
+
+/// What `/dory` does in a helper: `agent` with `engines`, and nothing else.
+pub(super) fn agent_program(engines: Vec<Arc<dyn BackupEngine>>, clock: Arc<dyn Clock>) -> HelperProgram {
+    Arc::new(move |io, view| run_agent(io, view, engines.clone(), Arc::clone(&clock)).boxed())
+}
+
+async fn run_agent(
+    mut io: HelperIo,
+    view: HelperView,
+    engines: Vec<Arc<dyn BackupEngine>>,
+    clock: Arc<dyn Clock>,
+) -> i32 {
+    let failure = if view.arguments.first().map(String::as_str) == Some("agent") {
+        let mounted = |engine| Arc::new(MountedEngine { engine, view: view.clone() }) as Arc<dyn BackupEngine>;
+        let engines = engines.into_iter().map(mounted).collect();
+        let options = AgentOptions { engines, clock, root: PathBuf::from("/") };
+        match agent::serve(io.stdin, io.stdout, options).await {
+            Ok(()) => return 0,
+            Err(error) => error.to_string(),
+        }
+    } else {
+        format!("error: unrecognized arguments {:?}", view.arguments)
+    };
+    // Nobody may be listening any more.
+    let _ = io.stderr.write_all(failure.as_bytes()).await;
+    1
+}
+
+/// An engine inside a helper: paths are the helper's, and read-only mounts cannot be written.
+#[derive(Debug)]
+struct MountedEngine {
+    engine: Arc<dyn BackupEngine>,
+    view: HelperView,
+}
+
+impl MountedEngine {
+    /// The store as this process reaches it, if the helper reaches it at all.
+    fn map_store(&self, spec: &RepositorySpec) -> Result<RepositorySpec> {
+        let mut spec = spec.clone();
+        let url = &spec.store.url;
+        match url.as_folder() {
+            Some(folder) => {
+                let reason = "no mount of the helper holds the store's folder";
+                let real = self.view.real_path(&folder).ok_or_else(|| unreachable_store(url, reason))?;
+                spec.store.url = StoreUrl::folder(&real)?;
+            }
+            None if self.view.network == HelperNetwork::None => {
+                return Err(unreachable_store(url, "the helper has no network"));
+            }
+            None => {}
+        }
+        Ok(spec)
+    }
+}
+
+fn unreachable_store(url: &StoreUrl, reason: &str) -> Error {
+    Error::new(ErrorKind::Unavailable, "reach the store", url.to_string(), reason)
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl BackupEngine for MountedEngine {
+    fn kind(&self) -> EngineKind {
+        self.engine.kind()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.engine.capabilities()
+    }
+
+    fn check_options(&self, options: &BTreeMap<String, String>) -> Result<()> {
+        self.engine.check_options(options)
+    }
+
+    async fn open(&self, spec: &RepositorySpec, mode: OpenMode) -> Result<Arc<dyn Repository>> {
+        let repository = self.engine.open(&self.map_store(spec)?, mode).await?;
+        Ok(Arc::new(MountedRepository { repository, view: self.view.clone() }))
+    }
+}
+
+#[derive(Debug)]
+struct MountedRepository {
+    repository: Arc<dyn Repository>,
+    view: HelperView,
+}
+
+impl MountedRepository {
+    fn map(&self, folders: &[MountFolder]) -> Result<Vec<MountFolder>> {
+        let map = |folder: &MountFolder| {
+            let path = self.view.real_path(&folder.path).ok_or_else(|| no_mount(&folder.path))?;
+            Ok(MountFolder { key: folder.key.clone(), path })
+        };
+        folders.iter().map(map).collect()
+    }
+}
+
+fn no_mount(path: &Path) -> Error {
+    Error::invalid("mount folder", path.display().to_string(), "no mount of the helper holds it")
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl Repository for MountedRepository {
+    async fn backup(&self, request: &SnapshotRequest, events: &Events) -> Result<SnapshotReport> {
+        let request = SnapshotRequest { sources: self.map(&request.sources)?, ..request.clone() };
+        self.repository.backup(&request, events).await
+    }
+
+    async fn restore(&self, request: &RestoreRequest, events: &Events) -> Result<RestoreReport> {
+        if let Some(folder) = request.targets.iter().find(|folder| !self.view.may_write(&folder.path)) {
+            let path = folder.path.display().to_string();
+            return Err(Error::new(ErrorKind::PermissionDenied, "write to", path, "the helper may only read it"));
+        }
+        let request = RestoreRequest { targets: self.map(&request.targets)?, ..request.clone() };
+        self.repository.restore(&request, events).await
+    }
+
+    async fn list_snapshots(&self) -> Result<Vec<Snapshot>> {
+        self.repository.list_snapshots().await
+    }
+
+    async fn list_files(&self, snapshot: &SnapshotId, folder: &EntryPath, recursive: bool) -> Result<Vec<FileEntry>> {
+        self.repository.list_files(snapshot, folder, recursive).await
+    }
+
+    async fn read_file(
+        &self,
+        snapshot: &SnapshotId,
+        path: &EntryPath,
+        out: &mut (dyn AsyncWrite + Send + Unpin),
+    ) -> Result<u64> {
+        self.repository.read_file(snapshot, path, out).await
+    }
+
+    async fn forget(&self, snapshots: &[SnapshotId]) -> Result<()> {
+        self.repository.forget(snapshots).await
+    }
+
+    async fn prune(&self) -> Result<PruneReport> {
+        self.repository.prune().await
+    }
+
+    async fn verify(&self, depth: VerifyDepth) -> Result<VerifyReport> {
+        self.repository.verify(depth).await
+    }
+
+    async fn stats(&self) -> Result<RepositoryStats> {
+        self.repository.stats().await
+    }
+}

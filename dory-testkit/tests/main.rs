@@ -1,0 +1,6 @@
+//! The doubles do what they claim, beyond the promises of their ports.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail by panicking")]
+
+mod clock;
+mod runtime;
+mod writers;
