@@ -27,6 +27,7 @@ pub(super) fn container(raw: ContainerInspectResponse) -> Result<Container> {
         labels: config.labels.unwrap_or_default().into_iter().collect(),
         network_of: host.network_mode.as_deref().and_then(container_mode).map(str::to_owned),
         refers_to: references(&host),
+        removed_when_ended: host.auto_remove.unwrap_or(false),
         stop_grace: config.stop_timeout.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs),
         created_at: raw.created.as_deref().and_then(moment).ok_or_else(|| {
             Error::new(
@@ -121,7 +122,7 @@ mod tests {
             "Created": "2024-05-01T10:00:00.123456789Z", "Name": "/shop-db-1", "Image": "sha256:abc",
             "State": {"Status": "running", "StartedAt": "2024-05-01T10:00:01Z", "Health": {"Status": "starting"}},
             "HostConfig": {"NetworkMode": "container:vpn", "Links": ["/cache:/shop-db-1/cache"],
-                "VolumesFrom": ["data:ro"], "PidMode": "container:vpn", "IpcMode": "private"},
+                "VolumesFrom": ["data:ro"], "AutoRemove": true, "PidMode": "container:vpn", "IpcMode": "private"},
             "Mounts": [
                 {"Type": "volume", "Name": "pg", "Source": "/var/lib/docker/volumes/pg/_data",
                  "Destination": "/var/lib/postgresql", "Driver": "local", "Mode": "z", "RW": true},
@@ -134,6 +135,7 @@ mod tests {
         assert_eq!(container.network_of.as_deref(), Some("vpn"));
         assert_eq!(container.refers_to, ["cache", "data", "vpn"]);
         assert_eq!(container.stop_grace, Some(Duration::from_secs(30)));
+        assert!(container.removed_when_ended);
         assert_eq!(container.label("dory.backup"), Some("true"));
         assert_eq!(container.mounts[0].volume().unwrap().as_str(), "pg");
         assert_eq!((&container.mounts[1].kind, container.mounts[1].writable), (&MountKind::Bind, false));

@@ -54,7 +54,11 @@ impl DockerRuntime {
             Err(other) => return Err(self.failed(operation, reference)(other)),
         };
         // The engine takes even one character of an id; a name mistyped must not hit a container by chance.
-        if container.answers_to(bare) { Ok(container) } else { Err(self.no_such_container(operation, reference).await) }
+        if container.answers_to(bare) && !container.labels.contains_key(HELPER_LABEL) {
+            Ok(container)
+        } else {
+            Err(self.no_such_container(operation, reference).await)
+        }
     }
 
     /// What the engine says about a container that is known by its id; `operation` names what that is for.

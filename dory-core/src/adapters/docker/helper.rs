@@ -1,27 +1,19 @@
-//! Helpers: launched with their pipes in hand, listed, and removed.
-
-use std::time::Duration;
+//! Launching a helper, with its pipes in hand from its first word on.
 
 use bollard::Docker;
 use bollard::errors::Error as Bollard;
-use bollard::models::ContainerSummaryStateEnum;
-use bollard::query_parameters::{
-    AttachContainerOptions, CreateContainerOptions, RemoveContainerOptions, WaitContainerOptions,
-};
-use futures_util::StreamExt;
-use jiff::Timestamp;
+use bollard::models::ContainerCreateBody;
+use bollard::query_parameters::{AttachContainerOptions, CreateContainerOptions};
 
-use super::helper_config::{HELPER_LABEL, container_for};
+use super::helper_config::container_for;
+use super::helper_removal::force_removal;
 use super::pipes::{self, Input};
 use super::{DockerRuntime, error};
 use crate::domain::id::ContainerId;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ports::{Helper, HelperInfo, HelperSource, HelperSpec};
+use crate::ports::{Helper, HelperSource, HelperSpec};
 
-/// How long a removal that somebody else began may take.
-const REMOVAL: Duration = Duration::from_secs(60);
-
-const LAUNCH: &str = "launch helper from";
+const LAUNCH: &str = "launch helper";
 
 impl DockerRuntime {
     pub(super) async fn launch(&self, spec: &HelperSpec) -> Result<Helper> {
@@ -34,11 +26,9 @@ impl DockerRuntime {
                 return Err(Error::new(ErrorKind::NotFound, "mount volume", name.as_str(), "there is no such volume"));
             }
         }
-
-        // Named before it is made, so that it can be removed even if nobody hears the engine's answer.
-        let name = format!("dory-helper-{}", random_word(spec)?);
-        let undo = Undo { docker: Some(self.docker.clone()), name: name.clone() };
-        match self.create_and_start(spec, name, body).await {
+        let id = self.create_helper(spec, body).await?;
+        let undo = Undo { docker: Some(self.docker.clone()), id: id.clone() };
+        match self.attach_and_start(spec, id).await {
             Ok(helper) => {
                 undo.forget();
                 Ok(helper)
@@ -50,16 +40,43 @@ impl DockerRuntime {
         }
     }
 
-    async fn create_and_start(
-        &self,
-        spec: &HelperSpec,
-        name: String,
-        body: bollard::models::ContainerCreateBody,
-    ) -> Result<Helper> {
-        let options = CreateContainerOptions { name: Some(name), ..CreateContainerOptions::default() };
-        let created = self.docker.create_container(Some(options), body).await;
-        let id = ContainerId::parse(created.map_err(|cause| self.not_created(spec, cause))?.id)?;
+    /// Makes the container, in place of an older one of its name that does not run any more.
+    async fn create_helper(&self, spec: &HelperSpec, body: ContainerCreateBody) -> Result<ContainerId> {
+        let create = async |body| {
+            let name = Some(spec.name.to_string());
+            let options = CreateContainerOptions { name, ..CreateContainerOptions::default() };
+            self.docker.create_container(Some(options), body).await
+        };
+        let created = match create(body.clone()).await {
+            Err(taken) if error::status(&taken) == Some(409) => {
+                self.retire_helper(&spec.name).await?;
+                create(body).await
+            }
+            other => other,
+        };
+        ContainerId::parse(created.map_err(|cause| self.not_created(spec, cause))?.id)
+    }
 
+    /// Which part of `spec` the engine did not take.
+    fn not_created(&self, spec: &HelperSpec, refused: Bollard) -> Error {
+        let words = error::message(&refused);
+        if error::status(&refused) == Some(404) {
+            let reason = format!("there is no image `{}`", spec.image);
+            return Error::new(ErrorKind::NotFound, LAUNCH, spec.name.as_str(), reason).with_source(refused);
+        }
+        if words.contains("source path does not exist") {
+            let named = spec.mounts.iter().find_map(|mount| match &mount.source {
+                HelperSource::HostPath(path) if words.ends_with(&*path.to_string_lossy()) => Some(path),
+                _ => None,
+            });
+            let path = named.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
+            let reason = "there is no such file or folder on the engine's host";
+            return Error::new(ErrorKind::NotFound, "mount", path, reason).with_source(refused);
+        }
+        self.failed(LAUNCH, spec.name.as_str())(refused)
+    }
+
+    async fn attach_and_start(&self, spec: &HelperSpec, id: ContainerId) -> Result<Helper> {
         // Attached before it starts: nothing that it says is lost.
         let options = AttachContainerOptions {
             stream: true,
@@ -70,119 +87,32 @@ impl DockerRuntime {
             detach_keys: None,
         };
         let attached = self.docker.attach_container(id.as_str(), Some(options)).await;
-        let attached = attached.map_err(self.failed(LAUNCH, spec.image.as_str()))?;
+        let attached = attached.map_err(|cause| self.not_started(spec, cause))?;
         let (stdout, stderr) = pipes::split(attached.output);
         let stdin = Input::new(attached.input);
-
-        if let Err(refused) = self.docker.start_container(id.as_str(), None).await {
-            return Err(match error::status(&refused) {
-                Some(_) => {
-                    Error::new(ErrorKind::ContainerDown, LAUNCH, spec.image.as_str(), "the engine could not start it")
-                        .with_source(refused)
-                }
-                None => self.failed(LAUNCH, spec.image.as_str())(refused),
-            });
-        }
+        self.docker.start_container(id.as_str(), None).await.map_err(|cause| self.not_started(spec, cause))?;
         Ok(Helper { id, stdin: Box::new(stdin), stdout: Box::new(stdout), stderr: Box::new(stderr) })
     }
 
-    /// Which part of `spec` the engine did not find.
-    fn not_created(&self, spec: &HelperSpec, refused: Bollard) -> Error {
-        if error::status(&refused) == Some(404) {
-            return Error::new(ErrorKind::NotFound, LAUNCH, spec.image.as_str(), "there is no such image")
-                .with_source(refused);
-        }
-        let words = error::message(&refused);
-        if words.contains("source path does not exist") {
-            let named = spec.mounts.iter().find_map(|mount| match &mount.source {
-                HelperSource::HostPath(path) if words.ends_with(&*path.to_string_lossy()) => Some(path),
-                _ => None,
-            });
-            let path = named.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
-            let reason = "there is no such file or folder on the engine's host";
-            return Error::new(ErrorKind::NotFound, "mount", path, reason).with_source(refused);
-        }
-        self.failed(LAUNCH, spec.image.as_str())(refused)
-    }
-
-    pub(super) async fn all_helpers(&self) -> Result<Vec<HelperInfo>> {
-        let mut helpers: Vec<HelperInfo> = self
-            .summaries(Some(HELPER_LABEL))
-            .await?
-            .into_iter()
-            .map(|raw| {
-                Ok(HelperInfo {
-                    id: ContainerId::parse(raw.id.unwrap_or_default())?,
-                    created_at: raw.created.and_then(|at| Timestamp::from_second(at).ok()).unwrap_or_default(),
-                    running: raw.state == Some(ContainerSummaryStateEnum::RUNNING),
-                    labels: raw.labels.unwrap_or_default().into_iter().collect(),
-                })
-            })
-            .collect::<Result<_>>()?;
-        helpers.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
-        Ok(helpers)
-    }
-
-    pub(super) async fn delete_helper(&self, id: &ContainerId) -> Result<()> {
-        let operation = "remove helper";
-        let labels = match self.docker.inspect_container(id.as_str(), None).await {
-            Ok(raw) => raw.config.and_then(|config| config.labels).unwrap_or_default(),
-            Err(gone) if error::status(&gone) == Some(404) => return Ok(()),
-            Err(other) => return Err(self.container_failed(operation, id)(other)),
-        };
-        if !labels.contains_key(HELPER_LABEL) {
-            return Err(Error::new(ErrorKind::InvalidInput, operation, id.short(), "that container is no helper"));
-        }
-        match force_removal(&self.docker, id.as_str()).await {
-            Ok(()) => Ok(()),
-            // Somebody else is at it already.
-            Err(busy) if error::status(&busy) == Some(409) => self.await_removal(id).await,
-            Err(other) => Err(self.container_failed(operation, id)(other)),
-        }
-    }
-
-    async fn await_removal(&self, id: &ContainerId) -> Result<()> {
-        let options = WaitContainerOptions { condition: "removed".to_owned() };
-        let mut waiting =
-            Box::pin(self.docker.clone().with_timeout(REMOVAL).wait_container(id.as_str(), Some(options)));
-        match tokio::time::timeout(REMOVAL, waiting.next()).await {
-            Err(_) => {
-                Err(Error::new(ErrorKind::TimedOut, "remove helper", id.short(), "the engine does not get it done"))
+    fn not_started(&self, spec: &HelperSpec, refused: Bollard) -> Error {
+        let name = spec.name.as_str();
+        match error::status(&refused) {
+            // Nobody removes a helper that has not started yet but a launch of the same name.
+            Some(404) if error::message(&refused).contains("No such container") => {
+                Error::new(ErrorKind::Conflict, LAUNCH, name, "another launch took its place").with_source(refused)
             }
-            // An exit code other than zero is an error to bollard, and so is a container that is gone already.
-            Ok(Some(Err(other)))
-                if !matches!(other, Bollard::DockerContainerWaitError { .. }) && error::status(&other) != Some(404) =>
-            {
-                Err(self.container_failed("remove helper", id)(other))
+            Some(400..=599) => {
+                Error::new(ErrorKind::ContainerDown, LAUNCH, name, "the engine could not start it").with_source(refused)
             }
-            Ok(_) => Ok(()),
+            _ => self.failed(LAUNCH, name)(refused),
         }
     }
-}
-
-/// Kills and removes a container, and leaves its volumes alone.
-async fn force_removal(docker: &Docker, name: &str) -> Result<(), Bollard> {
-    let options = RemoveContainerOptions { force: true, v: false, link: false };
-    match docker.remove_container(name, Some(options)).await {
-        Err(gone) if error::status(&gone) == Some(404) => Ok(()),
-        other => other,
-    }
-}
-
-/// What makes a helper's name its own.
-fn random_word(spec: &HelperSpec) -> Result<String> {
-    let mut noise = [0; 6];
-    getrandom::fill(&mut noise).map_err(|cause| {
-        Error::new(ErrorKind::Internal, LAUNCH, spec.image.as_str(), "the system gives no random numbers")
-            .with_source(cause)
-    })?;
-    Ok(data_encoding::HEXLOWER.encode(&noise))
 }
 
 /// Removes a container that did not become a helper, also where its launch is abandoned half-way.
 struct Undo {
     docker: Option<Docker>,
-    name: String,
+    id: ContainerId,
 }
 
 impl Undo {
@@ -192,7 +122,7 @@ impl Undo {
 
     async fn now(mut self) {
         if let Some(docker) = self.docker.take() {
-            remove_leftover(docker, std::mem::take(&mut self.name)).await;
+            remove_leftover(docker, self.id.clone()).await;
         }
     }
 }
@@ -200,13 +130,13 @@ impl Undo {
 impl Drop for Undo {
     fn drop(&mut self) {
         if let (Some(docker), Ok(runtime)) = (self.docker.take(), tokio::runtime::Handle::try_current()) {
-            runtime.spawn(remove_leftover(docker, std::mem::take(&mut self.name)));
+            runtime.spawn(remove_leftover(docker, self.id.clone()));
         }
     }
 }
 
-async fn remove_leftover(docker: Docker, name: String) {
-    if let Err(cause) = force_removal(&docker, &name).await {
-        tracing::warn!(helper = name, %cause, "a helper that did not start was left behind");
+async fn remove_leftover(docker: Docker, id: ContainerId) {
+    if let Err(cause) = force_removal(&docker, &id).await {
+        tracing::warn!(helper = id.short(), %cause, "a helper that did not start was left behind");
     }
 }

@@ -100,11 +100,12 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::domain::id::{ImageRef, VolumeName};
+    use crate::domain::id::{ContainerName, ImageRef, VolumeName};
     use crate::error::ErrorKind;
 
     fn spec(mounts: Vec<HelperMount>) -> HelperSpec {
         HelperSpec {
+            name: ContainerName::parse("dory-pg").unwrap(),
             image: ImageRef::parse("dory-helper:1").unwrap(),
             arguments: vec!["agent".into()],
             mounts,

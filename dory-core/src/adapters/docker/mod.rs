@@ -13,6 +13,7 @@ mod exec;
 mod helper;
 mod helper_config;
 mod helper_image;
+mod helper_removal;
 mod image_content;
 mod images;
 mod info;

@@ -66,11 +66,14 @@ fn verdict(container: &Container, condition: WaitCondition) -> Option<Result<()>
             down(format!("it is {}", container.state.as_str()))
         }
         WaitCondition::Running => runs.then_some(Ok(())),
+        WaitCondition::Healthy if container.health == Health::None => {
+            let name = container.name.as_str();
+            Some(Err(Error::new(ErrorKind::InvalidInput, operation(condition), name, "it has no health check")))
+        }
         WaitCondition::Healthy if runs => match container.health {
-            // Where nothing asks, running is all there is to know.
-            Health::Healthy | Health::None => Some(Ok(())),
+            Health::Healthy => Some(Ok(())),
             Health::Unhealthy => down("its health check fails".to_owned()),
-            Health::Starting => None,
+            Health::Starting | Health::None => None,
         },
         WaitCondition::Healthy => None,
     }
