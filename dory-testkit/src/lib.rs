@@ -8,4 +8,5 @@
 
 pub mod contracts;
 pub mod fakes;
+pub mod gcs;
 pub mod live;
