@@ -9,4 +9,5 @@
 pub mod contracts;
 pub mod fakes;
 pub mod fixtures;
+pub mod gcs;
 pub mod live;
