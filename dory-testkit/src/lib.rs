@@ -8,5 +8,9 @@
 
 pub mod contracts;
 pub mod fakes;
+pub mod faults;
 pub mod fixtures;
 pub mod live;
+pub mod world;
+
+pub use world::World;
