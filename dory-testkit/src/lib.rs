@@ -10,6 +10,7 @@ pub mod contracts;
 pub mod fakes;
 pub mod faults;
 pub mod fixtures;
+pub mod gcs;
 pub mod live;
 pub mod world;
 

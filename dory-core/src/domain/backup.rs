@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::container::Container;
 use super::id::{BackupId, ContainerId, ContainerName, PointId, ServerName};
 use super::identity::Identity;
-use super::policy::PolicyOverrides;
+use super::policy::{PolicyOverrides, label};
 use super::restore_point::RestorePoint;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -62,7 +63,42 @@ pub struct ContainerSeen {
     pub first_seen: Timestamp,
 }
 
+impl ContainerSeen {
+    fn now(container: &Container, now: Timestamp) -> Self {
+        Self { id: container.id.clone(), name: container.name.clone(), first_seen: now }
+    }
+}
+
 impl Backup {
+    /// The record of a container that was never backed up.
+    #[must_use]
+    pub fn first_of(container: &Container, server: ServerName, now: Timestamp) -> Self {
+        Self {
+            id: BackupId::first_made_from(container),
+            name: container.name.to_string(),
+            server,
+            identity: Identity::of(container),
+            containers: vec![ContainerSeen::now(container, now)],
+            created_at: now,
+            last_attempt_at: None,
+            marked: None,
+            policy: PolicyOverrides::default(),
+            description: container.label(label::DESCRIPTION).map(str::to_owned),
+            metadata: BTreeMap::new(),
+            points: Vec::new(),
+            engines: Vec::new(),
+            deleting_since: None,
+        }
+    }
+
+    /// Notes that `container` is the one it is made from by now, whatever its id was before.
+    pub fn follow(&mut self, container: &Container, now: Timestamp) {
+        self.identity = Identity::of(container);
+        if self.container().is_none_or(|last| last.id != container.id) {
+            self.containers.push(ContainerSeen::now(container, now));
+        }
+    }
+
     /// The container it was last made from.
     #[must_use]
     pub fn container(&self) -> Option<&ContainerSeen> {

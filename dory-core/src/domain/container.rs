@@ -34,6 +34,9 @@ pub struct Container {
     pub refers_to: Vec<String>,
     /// How long the runtime lets it shut down before killing it, where the container says so itself.
     pub stop_grace: Option<Duration>,
+    /// Whether the runtime removes it, and its unnamed volumes with it, as soon as it ends (`docker run --rm`).
+    #[serde(default)]
+    pub removed_when_ended: bool,
     /// When it was created.
     pub created_at: Timestamp,
     /// When it last started, if it ever did.

@@ -97,7 +97,7 @@ fn store_name(text: &str) -> Result<(), &'static str> {
 
 text_id! {
     /// A container's full id, as the runtime gives it: 64 hex digits in Docker.
-    ContainerId, "container id", printable
+    ContainerId, "container id", docker_name
 }
 text_id! {
     /// A container's name, without the leading slash that Docker's API adds.

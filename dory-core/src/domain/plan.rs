@@ -204,7 +204,8 @@ pub enum Access {
 /// Who is quieted while data is used, in start order, and who keeps writing to it meanwhile.
 ///
 /// # Errors
-/// `InvalidInput` where a label holds nonsense; `Conflict` where Dory itself would have to be stopped.
+/// `InvalidInput` where a label holds nonsense; `Conflict` where Dory itself would have to be stopped, or a container that
+/// vanishes when it ends.
 pub fn choose_quiet(
     data_use: DataUse<'_>,
     all: &[Container],
@@ -225,6 +226,7 @@ pub fn choose_quiet(
         match mode_for(container, data_use.access)? {
             StopMode::None if shared.iter().any(|mount| mount.writable) => left_running.push(container.name.clone()),
             StopMode::None => {}
+            StopMode::Stop if container.removed_when_ended => return Err(vanishes(container)),
             mode => chosen.push((container.clone(), mode, why)),
         }
     }
@@ -262,6 +264,9 @@ fn add_network_guests(
         if Some(&guest.id) == forbidden.own_container.as_ref() {
             return Err(runs_dory(guest));
         }
+        if guest.removed_when_ended {
+            return Err(vanishes(guest));
+        }
         chosen.push((guest.clone(), StopMode::Stop, QuietReason::SharesNetwork));
     }
 }
@@ -283,6 +288,17 @@ fn shared_mounts<'a>(container: &'a Container, data: &[PointMount]) -> Vec<&'a M
     container.mounts.iter().filter(shares).collect()
 }
 
+/// What a stop would do to a container that its runtime removes when it ends.
+fn vanishes(container: &Container) -> Error {
+    Error::new(
+        ErrorKind::Conflict,
+        "stop container",
+        container.name.as_str(),
+        "it would be removed with its unnamed volumes, since it was made with `--rm`",
+    )
+    .with_hint("use `--stop pause`, or make the container without `--rm`")
+}
+
 fn runs_dory(container: &Container) -> Error {
     Error::new(
         ErrorKind::Conflict,
@@ -291,4 +307,40 @@ fn runs_dory(container: &Container) -> Error {
         "it uses the data, and it is the one Dory runs in",
     )
     .with_hint("run Dory from the host, or give it no mount of that data")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::domain::container::Health;
+    use crate::domain::id::ImageRef;
+
+    #[test]
+    fn a_container_that_would_vanish_is_not_stopped() {
+        let container = Container {
+            id: ContainerId::parse("4fa6").unwrap(),
+            name: ContainerName::parse("db").unwrap(),
+            image: ImageRef::parse("postgres").unwrap(),
+            image_id: ImageRef::parse("sha256:00").unwrap(),
+            state: ContainerState::Running,
+            health: Health::None,
+            mounts: Vec::new(),
+            labels: BTreeMap::new(),
+            network_of: None,
+            refers_to: Vec::new(),
+            stop_grace: None,
+            removed_when_ended: true,
+            created_at: jiff::Timestamp::UNIX_EPOCH,
+            started_at: None,
+        };
+        let quiet = |access| {
+            let data_use = DataUse { target: Some(&container), data: &[], access };
+            choose_quiet(data_use, std::slice::from_ref(&container), &Forbidden::default())
+        };
+        assert_eq!(quiet(Access::Read(StopMode::Stop)).unwrap_err().kind(), ErrorKind::Conflict);
+        assert_eq!(quiet(Access::Write).unwrap_err().kind(), ErrorKind::Conflict);
+        assert!(quiet(Access::Read(StopMode::Pause)).is_ok());
+    }
 }

@@ -35,7 +35,8 @@ pub trait ContainerRuntime: Debug + Send + Sync + 'static {
     /// One container.
     ///
     /// # Errors
-    /// `NotFound`, whose hint names the containers with the nearest names.
+    /// `NotFound`, whose hint names the containers with the nearest names, and for helpers too; `InvalidInput` where the
+    /// ids of several begin so.
     async fn inspect_container(&self, reference: &str) -> Result<Container>;
 
     /// Asks the container to end, kills it after `grace` (its own where `None`), and waits until it has ended.
@@ -65,7 +66,8 @@ pub trait ContainerRuntime: Debug + Send + Sync + 'static {
     /// Waits until the container has reached `condition`.
     ///
     /// # Errors
-    /// `NotFound`; `ContainerDown` as soon as it has ended or turned unhealthy instead; `TimedOut` after `timeout`.
+    /// `NotFound`; `ContainerDown` as soon as it has ended or turned unhealthy instead; `TimedOut` after `timeout`;
+    /// `InvalidInput` for the health of one that has no health check.
     async fn wait_until(&self, id: &ContainerId, condition: WaitCondition, timeout: Duration) -> Result<()>;
 
     /// Runs a command inside a running container.
@@ -74,7 +76,8 @@ pub trait ContainerRuntime: Debug + Send + Sync + 'static {
     /// `NotFound`; `Conflict` if the container does not run. A command that fails is no error: see [`ExecSession`].
     async fn exec(&self, id: &ContainerId, request: ExecRequest) -> Result<Box<dyn ExecSession>>;
 
-    /// What happens to containers from now on, until dropped. It ends with an error when the connection breaks.
+    /// What happens to containers from now on, helpers left out, until dropped. It ends with an error when the
+    /// connection breaks.
     async fn events(&self) -> Result<EventStream>;
 
     /// An image that is on the host; `None` where it is not. It never asks a registry.
@@ -129,6 +132,9 @@ pub trait ContainerRuntime: Debug + Send + Sync + 'static {
     async fn list_helpers(&self) -> Result<Vec<HelperInfo>>;
 
     /// Kills and removes a helper; one that is gone is no error.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a container that is no helper.
     async fn remove_helper(&self, id: &ContainerId) -> Result<()>;
 }
 

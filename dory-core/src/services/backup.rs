@@ -12,13 +12,12 @@ use super::run_events::{Phase, RunEvents};
 use super::run_record::RunStart;
 use super::stop_window::StopWindow;
 use super::{Dory, noise};
-use crate::domain::backup::{Backup, ContainerSeen};
+use crate::domain::backup::Backup;
 use crate::domain::container::Container;
 use crate::domain::event::{Warning, WarningKind};
 use crate::domain::id::{BackupId, PointId, ServerName};
-use crate::domain::identity::Identity;
 use crate::domain::plan::{Access, BackupPlan, DataUse, choose_mounts, choose_quiet};
-use crate::domain::policy::{Policy, PolicyOverrides, label};
+use crate::domain::policy::{Policy, PolicyOverrides};
 use crate::domain::restore_point::{Consistency, PointOrigin, PointSize, RestorePoint};
 use crate::domain::run::RunKind;
 use crate::error::{Error, ErrorKind, Result};
@@ -91,7 +90,7 @@ impl Dory {
     /// Everything that can be known to be wrong beforehand: `NotFound` for the container, `InvalidInput` for one without
     /// data or with labels that make no sense, `Conflict` where a user must decide, the store's and the runtime's.
     pub async fn plan_backup(&self, request: &BackupRequest) -> Result<BackupPlan> {
-        self.open_fleet().await?;
+        self.check_key().await?;
         Ok(self.plan(request).await?.plan)
     }
 
@@ -119,7 +118,7 @@ impl Dory {
     }
 
     pub(super) async fn plan(&self, request: &BackupRequest) -> Result<Planned> {
-        let container = self.runtime.inspect_container(&request.container).await?;
+        let container = self.runtime()?.inspect_container(&request.container).await?;
         let forbidden = self.forbidden().await?;
         if forbidden.own_container.as_ref() == Some(&container.id) {
             let reason = "it is the one Dory runs in, which cannot stop itself";
@@ -143,7 +142,7 @@ impl Dory {
         if mounts.is_empty() {
             return Err(without_data(&container, &left_out));
         }
-        let all = self.runtime.list_containers().await?;
+        let all = self.runtime()?.list_containers().await?;
         let data_use = DataUse { target: Some(&container), data: &mounts, access: Access::Read(policy.stop) };
         let (quiet, left_running) = choose_quiet(data_use, &all, &forbidden)?;
         let backup = known.as_ref().map_or_else(|| BackupId::first_made_from(&container), |known| known.id.clone());
@@ -170,7 +169,7 @@ impl Dory {
         events.phase(Phase::Prepare);
         let (planned, helper, repository) = cancel
             .or(async {
-                self.open_fleet().await?;
+                self.open_or_found_fleet().await?;
                 let planned = self.plan(request).await?;
                 let (helper, repository) = self.prepare(&planned, &run).await?;
                 Ok((planned, helper, repository))
@@ -211,27 +210,11 @@ impl Dory {
     /// comes into being without a record.
     pub(super) async fn register(&self, planned: &Planned, now: Timestamp) -> Result<()> {
         let (plan, container) = (&planned.plan, &planned.container);
-        let seen = ContainerSeen { id: container.id.clone(), name: container.name.clone(), first_seen: now };
         if planned.known.is_none() {
-            let backup = Backup {
-                id: plan.backup.clone(),
-                name: container.name.to_string(),
-                server: self.config.server.clone(),
-                identity: Identity::of(container),
-                containers: vec![seen.clone()],
-                created_at: now,
-                last_attempt_at: Some(now),
-                marked: None,
-                policy: PolicyOverrides::default(),
-                description: container.label(label::DESCRIPTION).map(str::to_owned),
-                metadata: std::collections::BTreeMap::new(),
-                points: Vec::new(),
-                engines: vec![plan.policy.engine],
-                deleting_since: None,
-            };
+            let backup = Backup::first_of(container, self.config.server.clone(), now);
             match self.catalog.create_backup(&backup).await {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-                created => return created,
+                created => created?,
             }
         }
         let change = |backup: &mut Backup| {
@@ -241,10 +224,7 @@ impl Dory {
                     .with_hint(format!("finish it with `dory delete {}`", backup.id)));
             }
             backup.last_attempt_at = Some(now);
-            backup.identity = Identity::of(container);
-            if backup.container().is_none_or(|last| last.id != container.id) {
-                backup.containers.push(seen.clone());
-            }
+            backup.follow(container, now);
             if !backup.engines.contains(&plan.policy.engine) {
                 backup.engines.push(plan.policy.engine);
             }
@@ -264,7 +244,7 @@ impl Dory {
     ) -> Result<BackupReport> {
         let plan = &planned.plan;
         let id = PointId::new(run.started_at, noise()?);
-        let (runtime, clock) = (Arc::clone(&self.runtime), Arc::clone(&self.clock));
+        let (runtime, clock) = (self.runtime()?, Arc::clone(&self.clock));
 
         let (window, quieted) =
             cancel_before(cancel, StopWindow::open(runtime, clock, &plan.quiet, events.clone())).await?;

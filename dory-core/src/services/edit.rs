@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Dory;
+use super::find::KnownAs;
 use crate::domain::backup::{Backup, PointChoice};
 use crate::domain::id::{PointId, ServerName};
 use crate::domain::policy::PolicyOverrides;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What to change about a backup; `None` leaves a thing as it is.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BackupEdit {
     /// Its name.
     pub name: Option<String>,
@@ -27,7 +28,7 @@ pub struct BackupEdit {
 }
 
 /// What to change about a point; `None` leaves a thing as it is, and empty words remove it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PointEdit {
     /// Its name.
     pub name: Option<String>,
@@ -81,6 +82,30 @@ impl Dory {
         };
         self.catalog.update_backup(&found.id, change).await?;
         Ok(id)
+    }
+
+    /// Chooses a container for `backup --all`, or takes it out, and gives its backup, which comes into being with it.
+    ///
+    /// # Errors
+    /// `NotFound` for the container; `Conflict` where it only looks like that of a known backup; the store's.
+    pub async fn mark(&self, container: &str, marked: bool) -> Result<Backup> {
+        let container = self.runtime()?.inspect_container(container).await?;
+        let id = match self.known_as(&container, &self.catalog.backups().await?.backups)? {
+            KnownAs::Backup(backup) => backup.id.clone(),
+            KnownAs::Nobody => {
+                let backup = Backup::first_of(&container, self.config.server.clone(), self.clock.now());
+                match self.catalog.create_backup(&backup).await {
+                    Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                    created => created?,
+                }
+                backup.id
+            }
+        };
+        let change = |backup: &mut Backup| {
+            backup.marked = Some(marked);
+            Ok(())
+        };
+        self.catalog.update_backup(&id, change).await
     }
 
     async fn check_name_is_free(&self, backup: &Backup, edit: &BackupEdit) -> Result<()> {

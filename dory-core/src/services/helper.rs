@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::Dory;
+use super::{Dory, noise};
 use crate::agent::{AgentConnection, RemoteEngine};
 use crate::domain::container::MountKind;
 use crate::domain::id::{BackupId, ContainerId, ContainerName, RunId};
@@ -46,7 +46,8 @@ impl Dory {
         purpose: HelperPurpose<'_>,
         mounts: &[PointMount],
     ) -> Result<RunningHelper> {
-        let image = self.runtime.ensure_helper_image().await?;
+        let runtime = self.runtime()?;
+        let image = runtime.ensure_helper_image().await?;
         let mut helper_mounts: Vec<_> = mounts
             .iter()
             .map(|mount| HelperMount {
@@ -73,7 +74,7 @@ impl Dory {
             capabilities: CAPABILITIES.to_vec(),
             labels: labels.map(|(name, value)| (name.to_owned(), value)).into(),
         };
-        let helper = self.runtime.launch_helper(&spec).await.map_err(|error| match error.kind() {
+        let helper = runtime.launch_helper(&spec).await.map_err(|error| match error.kind() {
             ErrorKind::Conflict => {
                 let reason = "another run is working on it at this moment";
                 Error::new(ErrorKind::Conflict, "begin a run of backup", purpose.backup.as_str(), reason)
@@ -81,13 +82,31 @@ impl Dory {
             }
             _ => error,
         })?;
-        let guard = RemovedOnDrop { runtime: Arc::clone(&self.runtime), id: Some(helper.id.clone()) };
+        let guard = RemovedOnDrop { runtime, id: Some(helper.id.clone()) };
         match AgentConnection::connect(helper).await {
             Ok(connection) => Ok(RunningHelper { connection, guard }),
             Err(error) => {
                 guard.remove().await;
                 Err(error)
             }
+        }
+    }
+
+    /// Launches a helper that sees no volumes, and has it reach for the store.
+    ///
+    /// # Errors
+    /// Whatever would keep a backup from beginning: the image, the network, the store, the key.
+    pub async fn try_helper(&self) -> Result<()> {
+        let backup = BackupId::parse("doctor")?;
+        let run = RunId::new(self.clock.now(), noise()?);
+        let helper = self.launch_helper(HelperPurpose { backup: &backup, run, writes: false }, &[]).await?;
+        let options = BTreeMap::new();
+        let opened = self.open_in_helper(&helper, &backup, EngineKind::Restic, &options, OpenMode::Existing).await;
+        helper.close().await;
+        match opened {
+            // There is no such repository: finding that out takes all that a backup needs.
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            opened => opened.map(drop),
         }
     }
 

@@ -1,15 +1,16 @@
 //! Founding a fleet: its document in the store, its key, the sheet that brings everything back.
 
+use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Dory, noise};
+use super::{Catalog, no_key, noise};
 use crate::domain::fleet::Fleet;
 use crate::domain::id::RunId;
 use crate::domain::keys::{Encryption, PASSPHRASE_ENTROPY, passphrase_from};
 use crate::domain::secret::Secret;
 use crate::error::{Error, ErrorKind, Result};
 
-/// What [`Dory::init`] found or made.
+/// What [`init`] found or made.
 #[derive(Clone, Debug, Serialize)]
 pub struct InitReport {
     /// The fleet's id.
@@ -25,54 +26,51 @@ pub struct InitReport {
     pub passphrase: Option<Secret>,
 }
 
-impl Dory {
-    /// Founds the fleet in the store, or joins the one that is there. Running it again changes nothing.
-    ///
-    /// Where the user said nothing about encryption, a passphrase is made; it is in the report and nowhere else.
-    ///
-    /// # Errors
-    /// `WrongKey` if the fleet is there and has another key; the store's.
-    pub async fn init(&self) -> Result<InitReport> {
-        if let Some(fleet) = self.catalog.fleet().await? {
-            return self.join(fleet);
-        }
-        let (encryption, made) = match &self.config.encryption {
-            Some(encryption) => (encryption.clone(), None),
-            None => {
-                let passphrase = new_passphrase()?;
-                (Encryption::Passphrase(passphrase.clone()), Some(passphrase))
-            }
-        };
-        let created_at = self.clock.now();
-        let (fleet, key) = Fleet::new(RunId::new(created_at, noise()?).to_string(), created_at, &encryption)?;
-        match self.catalog.create_fleet(&fleet).await {
-            Ok(()) => {}
-            // Another server was faster: its key counts, not the one just made.
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => match self.catalog.fleet().await? {
-                Some(fleet) => return self.join(fleet),
-                None => return Err(error),
-            },
-            Err(error) => return Err(error),
-        }
-        Ok(InitReport {
-            fleet: fleet.id,
-            store: self.catalog.location(),
-            existed: false,
-            encrypted: key.is_some(),
-            passphrase: made,
-        })
+/// Founds the fleet in the store, or joins the one that is there. Running it again changes nothing.
+///
+/// Where the user said nothing about encryption, a passphrase is made; it is in the report and nowhere else.
+///
+/// # Errors
+/// `WrongKey` if the fleet is there and has another key; the store's.
+pub async fn init(catalog: &Catalog, encryption: Option<&Encryption>, now: Timestamp) -> Result<InitReport> {
+    if let Some(fleet) = catalog.fleet().await? {
+        return join(catalog, fleet, encryption);
     }
+    let (chosen, made) = match encryption {
+        Some(encryption) => (encryption.clone(), None),
+        None => {
+            let passphrase = new_passphrase()?;
+            (Encryption::Passphrase(passphrase.clone()), Some(passphrase))
+        }
+    };
+    let (fleet, key) = Fleet::new(RunId::new(now, noise()?).to_string(), now, &chosen)?;
+    match catalog.create_fleet(&fleet).await {
+        Ok(()) => {}
+        // Another server was faster: its key counts, not the one just made.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => match catalog.fleet().await? {
+            Some(fleet) => return join(catalog, fleet, encryption),
+            None => return Err(error),
+        },
+        Err(error) => return Err(error),
+    }
+    Ok(InitReport {
+        fleet: fleet.id,
+        store: catalog.location(),
+        existed: false,
+        encrypted: key.is_some(),
+        passphrase: made,
+    })
+}
 
-    fn join(&self, fleet: Fleet) -> Result<InitReport> {
-        let key = fleet.unlock(self.encryption()?)?;
-        Ok(InitReport {
-            fleet: fleet.id,
-            store: self.catalog.location(),
-            existed: true,
-            encrypted: key.is_some(),
-            passphrase: None,
-        })
-    }
+fn join(catalog: &Catalog, fleet: Fleet, encryption: Option<&Encryption>) -> Result<InitReport> {
+    let key = fleet.unlock(encryption.ok_or_else(no_key)?)?;
+    Ok(InitReport {
+        fleet: fleet.id,
+        store: catalog.location(),
+        existed: true,
+        encrypted: key.is_some(),
+        passphrase: None,
+    })
 }
 
 /// What a person needs to bring everything back when every machine is gone. It holds the passphrase: keep it offline.

@@ -12,7 +12,7 @@ use crate::domain::container::Container;
 use crate::domain::id::BackupId;
 use crate::domain::plan::{Forbidden, LeftOut, choose_mounts};
 use crate::domain::policy::marked_by_label;
-use crate::domain::restore_point::PointMount;
+use crate::domain::restore_point::{PointMount, RestorePoint};
 use crate::error::Result;
 
 /// One container of this host, seen with a backup's eyes.
@@ -34,6 +34,12 @@ pub struct ContainerOverview {
 }
 
 impl ContainerOverview {
+    /// The newest point of the backup that holds its data.
+    #[must_use]
+    pub fn latest_point(&self) -> Option<&RestorePoint> {
+        self.backup.as_deref().and_then(Backup::latest)
+    }
+
     /// The id of the backup that holds its data.
     #[must_use]
     pub fn backup_id(&self) -> Option<&BackupId> {
@@ -49,7 +55,7 @@ impl Dory {
     pub async fn containers(&self) -> Result<Vec<ContainerOverview>> {
         let forbidden = self.forbidden().await?;
         let backups = self.catalog.backups().await?.backups;
-        let containers = self.runtime.list_containers().await?;
+        let containers = self.runtime()?.list_containers().await?;
         let overview = |container: Container| {
             let (mounts, left_out) = choose_mounts(&container, &forbidden);
             let (backup, unclear) = match self.known_as(&container, &backups) {
@@ -68,7 +74,7 @@ impl Dory {
 
     /// The places of this host that are never part of a backup.
     pub(super) async fn forbidden(&self) -> Result<Forbidden> {
-        let info = self.runtime.info().await?;
+        let info = self.runtime()?.info().await?;
         let data_root = (!info.data_root.as_os_str().is_empty()).then_some(info.data_root);
         Ok(Forbidden { data_root, store: self.store_on_host(), own_container: info.own_container })
     }

@@ -12,6 +12,7 @@ mod find;
 mod helper;
 mod init;
 mod inventory;
+mod keys;
 mod read;
 mod restore;
 mod restore_plan;
@@ -22,6 +23,7 @@ mod stop_window;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use tokio::sync::OnceCell;
 
 use crate::domain::fleet::Fleet;
@@ -38,8 +40,9 @@ pub use catalog::{BackupList, Catalog};
 pub use delete::{DeletePlan, DeleteReport, DoomedPoint};
 pub use document::FORMAT;
 pub use edit::{BackupEdit, PointEdit};
-pub use init::{InitReport, recovery_sheet};
+pub use init::{InitReport, init, recovery_sheet};
 pub use inventory::ContainerOverview;
+pub use keys::RepositoryKey;
 pub use restore::RestoreOutcome;
 pub use restore_plan::{MapTarget, MountMap, MountRestore, RestoreChoice, RestorePlan};
 pub use run_events::{Phase, RunEvent, RunEvents};
@@ -49,7 +52,7 @@ pub use run_events::{Phase, RunEvent, RunEvents};
 /// Cheap to clone; clones share everything.
 #[derive(Clone, Debug)]
 pub struct Dory {
-    runtime: Arc<dyn ContainerRuntime>,
+    runtime: Arc<Result<Arc<dyn ContainerRuntime>>>,
     engines: Vec<Arc<dyn BackupEngine>>,
     catalog: Arc<Catalog>,
     clock: Arc<dyn Clock>,
@@ -83,16 +86,19 @@ pub struct HelperConfig {
 
 impl Dory {
     /// Brings the parts together. [`bootstrap`](crate::bootstrap) does it with the real ones.
+    ///
+    /// Where the container runtime cannot be reached, its error goes here instead: what needs no containers works, and
+    /// everything else gives that error.
     #[must_use]
     pub fn new(
         config: DoryConfig,
-        runtime: Arc<dyn ContainerRuntime>,
+        runtime: Result<Arc<dyn ContainerRuntime>>,
         engines: Vec<Arc<dyn BackupEngine>>,
         store: Arc<dyn CatalogStore>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         let catalog = Arc::new(Catalog::new(store, Arc::clone(&clock)));
-        Self { runtime, engines, catalog, clock, config: Arc::new(config), fleet: Arc::default() }
+        Self { runtime: Arc::new(runtime), engines, catalog, clock, config: Arc::new(config), fleet: Arc::default() }
     }
 
     /// This server's name.
@@ -108,9 +114,20 @@ impl Dory {
     }
 
     /// The container runtime.
+    ///
+    /// # Errors
+    /// Why it cannot be reached.
+    pub fn runtime(&self) -> Result<Arc<dyn ContainerRuntime>> {
+        match self.runtime.as_ref() {
+            Ok(runtime) => Ok(Arc::clone(runtime)),
+            Err(error) => Err(error.to_record().into()),
+        }
+    }
+
+    /// The time, by this Dory's clock.
     #[must_use]
-    pub fn runtime(&self) -> &dyn ContainerRuntime {
-        self.runtime.as_ref()
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     fn engine(&self, kind: EngineKind) -> Result<Arc<dyn BackupEngine>> {
@@ -130,17 +147,32 @@ impl Dory {
                     Error::new(ErrorKind::NotFound, "open store", self.catalog.location(), "no Dory was set up in it")
                         .with_hint("run `dory init`")
                 })?;
-                let key = fleet.unlock(self.encryption()?)?;
+                let key = fleet.unlock(self.config.encryption.as_ref().ok_or_else(no_key)?)?;
                 Ok((fleet, key))
             })
             .await
     }
 
-    fn encryption(&self) -> Result<&Encryption> {
-        self.config.encryption.as_ref().ok_or_else(|| {
-            Error::invalid("encryption key", "", "none is set")
-                .with_hint("set DORY_PASSPHRASE (`dory init` makes one), or set DORY_ENCRYPTION=none to go without")
-        })
+    /// Opens the fleet, or founds it where there is none yet and the user said whether and with what to encrypt: the
+    /// first backup needs no `dory init`.
+    async fn open_or_found_fleet(&self) -> Result<()> {
+        match self.open_fleet().await {
+            Err(error) if error.kind() == ErrorKind::NotFound && self.catalog.fleet().await?.is_none() => {
+                let encryption = self.config.encryption.as_ref().ok_or_else(no_key)?;
+                init(&self.catalog, Some(encryption), self.clock.now()).await?;
+                self.open_fleet().await.map(drop)
+            }
+            opened => opened.map(drop),
+        }
+    }
+
+    /// Checks that a key is set, and that it is the right one where the fleet is there already. Touches nothing.
+    async fn check_key(&self) -> Result<()> {
+        let encryption = self.config.encryption.as_ref().ok_or_else(no_key)?;
+        match self.catalog.fleet().await? {
+            Some(fleet) => fleet.unlock(encryption).map(drop),
+            None => Ok(()),
+        }
     }
 
     /// What opens a backup's repository, for an engine that reaches the store by `store`.
@@ -159,6 +191,11 @@ impl Dory {
             options: options.clone(),
         })
     }
+}
+
+fn no_key() -> Error {
+    Error::invalid("encryption key", "", "none is set")
+        .with_hint("set DORY_PASSPHRASE (`dory init` makes one), or set DORY_ENCRYPTION=none to go without")
 }
 
 /// 80 random bits, for ids.

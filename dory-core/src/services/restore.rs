@@ -46,6 +46,12 @@ pub struct RestoreOutcome {
 }
 
 impl RestoreOutcome {
+    /// Whether something of the point did not come back.
+    #[must_use]
+    pub fn lost_data(&self) -> bool {
+        self.warnings.iter().any(|warning| warning.kind.loses_data())
+    }
+
     /// The command that brings back what was there before, where a safety point holds it.
     #[must_use]
     pub fn undo_command(&self) -> Option<String> {
@@ -95,9 +101,7 @@ impl Dory {
         events.phase(Phase::Prepare);
         let (planned, safety, helper) = cancel.or(self.prepare_restore(choice, &run)).await?;
         let result = self.restore_in_window(&planned, safety, helper, &run, cancel, events).await;
-        let complete = result.as_ref().is_ok_and(|outcome| {
-            outcome.containers_down.is_none() && !outcome.warnings.iter().any(|warning| warning.kind.loses_data())
-        });
+        let complete = result.as_ref().is_ok_and(|outcome| outcome.containers_down.is_none() && !outcome.lost_data());
         self.end_run(&run, &planned.backup.id, Some(planned.point.id), complete, result.as_ref().err()).await;
         result
     }
@@ -196,7 +200,7 @@ impl Dory {
         cancel: &Cancel,
         events: &RunEvents,
     ) -> Result<RestoreOutcome> {
-        let (runtime, clock) = (Arc::clone(&self.runtime), Arc::clone(&self.clock));
+        let (runtime, clock) = (self.runtime()?, Arc::clone(&self.clock));
         let (window, quieted) = StopWindow::open(runtime, clock, &planned.plan.quiet, events.clone()).await;
 
         // Until `overwrite` begins nothing was written, so everything simply starts again.

@@ -172,7 +172,7 @@ impl Dory {
         }
 
         let targets: Vec<PointMount> = mounts.iter().map(|mount| mount.to.clone()).collect();
-        let all = self.runtime.list_containers().await?;
+        let all = self.runtime()?.list_containers().await?;
         let data_use = DataUse { target: container.as_ref(), data: &targets, access: Access::Write };
         let (quiet, _) = choose_quiet(data_use, &all, &forbidden)?;
         let home = self.home_of(container.as_ref(), &backup).await?;
@@ -199,7 +199,7 @@ impl Dory {
         point: &RestorePoint,
     ) -> Result<Option<Container>> {
         if let Some(reference) = &choice.into {
-            return self.runtime.inspect_container(reference).await.map(Some);
+            return self.runtime()?.inspect_container(reference).await.map(Some);
         }
         let needs_container = point.mounts.iter().any(|mount| {
             let map = choice.maps.iter().find(|map| map.from == mount.destination);
@@ -215,7 +215,7 @@ impl Dory {
                 format!("its container is on server `{}`, and this is `{}`", backup.server, self.config.server);
             return if needs_container { Err(ask_for_target(reason)) } else { Ok(None) };
         }
-        let all = self.runtime.list_containers().await?;
+        let all = self.runtime()?.list_containers().await?;
         let own = all.into_iter().find(|container| {
             backup.container().is_some_and(|seen| seen.id == container.id)
                 || backup.identity.likeness(container) == crate::domain::identity::Likeness::Same
@@ -230,7 +230,7 @@ impl Dory {
     }
 
     async fn volume_mount(&self, name: &VolumeName, before: &[MountRestore]) -> Result<PointMount> {
-        let volume = self.runtime.inspect_volume(name).await?.ok_or_else(|| {
+        let volume = self.runtime()?.inspect_volume(name).await?.ok_or_else(|| {
             Error::new(ErrorKind::NotFound, "restore into volume", name.as_str(), "there is no such volume")
                 .with_hint(format!("run `docker volume create {name}`"))
         })?;

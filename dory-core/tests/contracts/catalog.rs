@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use dory_core::adapters::object_store::{FolderCatalogStore, ObjectCatalogStore};
+use dory_core::adapters::object_store::{FolderCatalogStore, ObjectCatalogStore, open_catalog};
 use dory_core::domain::store_url::{StoreAccess, StoreCredentials};
 use dory_core::ports::{CatalogStore, SystemClock};
 use dory_testkit::catalog_store_contract;
 use dory_testkit::contracts::catalog_store::{Subject, the_same_bytes_get_a_new_version};
+use dory_testkit::gcs::{GcsConfig, GcsServer};
 use object_store::memory::InMemory;
 
 async fn in_a_folder() -> Option<Subject> {
@@ -28,10 +29,31 @@ async fn in_memory() -> Option<Subject> {
     Some(Subject::new(open(), open()))
 }
 
+/// With interoperability keys: every request is signed by us and checked by the stand-in.
+async fn in_gcs_by_keys() -> Option<Subject> {
+    let server = GcsServer::start();
+    let access = server.access("fleet/one");
+    Some(Subject::new(open_catalog(&access).unwrap(), open_catalog(&access).unwrap()).keeping(server))
+}
+
+/// As with a service account, but for the token's origin.
+async fn in_gcs_by_token() -> Option<Subject> {
+    let server = GcsServer::start_with(GcsConfig { tokens: vec!["emulator".into()], ..GcsConfig::default() });
+    let access = StoreAccess { credentials: StoreCredentials::Ambient, ..server.access("") };
+    Some(Subject::new(open_catalog(&access).unwrap(), open_catalog(&access).unwrap()).keeping(server))
+}
+
 catalog_store_contract!(folder, in_a_folder());
 catalog_store_contract!(memory, in_memory());
+catalog_store_contract!(gcs_by_keys, in_gcs_by_keys());
+catalog_store_contract!(gcs_by_token, in_gcs_by_token());
 
 #[tokio::test]
 async fn a_folder_versions_the_same_bytes_anew() {
     the_same_bytes_get_a_new_version(in_a_folder().await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn gcs_versions_the_same_bytes_anew() {
+    the_same_bytes_get_a_new_version(in_gcs_by_keys().await.unwrap()).await;
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, UpdateVersion};
@@ -251,6 +251,15 @@ impl CatalogStore for ObjectCatalogStore {
         let mut stats: Vec<_> = found.into_iter().filter_map(stat).collect();
         stats.sort_by(|one, other| one.key.cmp(&other.key));
         Ok(stats)
+    }
+
+    async fn delete_tree(&self, folder: &DocumentKey) -> Result<u64> {
+        let path = Path::from(folder.as_str());
+        let delete = || async {
+            let found = self.objects.list(Some(&path)).map_ok(|meta| meta.location).boxed();
+            self.objects.delete_stream(found).try_fold(0, |count, _| async move { Ok(count + 1) }).await
+        };
+        self.persist("delete everything in", folder.as_str(), delete, || true).await
     }
 }
 

@@ -53,7 +53,7 @@ impl Default for ConnectOptions {
 }
 
 impl ConnectOptions {
-    fn client(&self, endpoint: Option<&str>) -> ClientOptions {
+    pub(super) fn client(&self, endpoint: Option<&str>) -> ClientOptions {
         ClientOptions::new()
             .with_user_agent(HeaderValue::from_static(USER_AGENT))
             .with_timeout(self.request_timeout)
@@ -96,12 +96,8 @@ pub(super) fn google(access: &StoreAccess, options: &ConnectOptions) -> Result<G
     if let Some(endpoint) = endpoint {
         builder = builder.with_base_url(endpoint);
     }
-    let mut signer = None;
     builder = match &access.credentials {
-        StoreCredentials::AccessKey { id, secret, .. } => {
-            signer = Some(HmacSigner::new(id.clone(), secret.clone(), Arc::clone(&options.clock)));
-            builder.with_bearer_token(REPLACED_BY_SIGNATURE)
-        }
+        StoreCredentials::AccessKey { .. } => builder.with_bearer_token(REPLACED_BY_SIGNATURE),
         StoreCredentials::ServiceAccount { json } => builder.with_service_account_key(json.expose()),
         StoreCredentials::Ambient if endpoint.is_some() => builder.with_bearer_token(EMULATOR_TOKEN),
         StoreCredentials::Ambient => builder,
@@ -109,7 +105,7 @@ pub(super) fn google(access: &StoreAccess, options: &ConnectOptions) -> Result<G
             return Err(unfit(access, "an interoperability key or a service account"));
         }
     };
-    builder.with_http_connector(wire(options, signer)).build().map_err(|error| unusable(access, error))
+    builder.with_http_connector(wire_for(access, options)).build().map_err(|error| unusable(access, error))
 }
 
 pub(super) fn amazon(access: &StoreAccess, options: &ConnectOptions) -> Result<AmazonS3> {
@@ -132,7 +128,7 @@ pub(super) fn amazon(access: &StoreAccess, options: &ConnectOptions) -> Result<A
             return Err(unfit(access, "an access key"));
         }
     };
-    builder.with_http_connector(wire(options, None)).build().map_err(|error| unusable(access, error))
+    builder.with_http_connector(wire_for(access, options)).build().map_err(|error| unusable(access, error))
 }
 
 pub(super) fn azure(access: &StoreAccess, options: &ConnectOptions) -> Result<MicrosoftAzure> {
@@ -149,7 +145,7 @@ pub(super) fn azure(access: &StoreAccess, options: &ConnectOptions) -> Result<Mi
     if let Some(endpoint) = endpoint {
         builder = builder.with_endpoint(endpoint.to_owned());
     }
-    builder.with_http_connector(wire(options, None)).build().map_err(|error| unusable(access, error))
+    builder.with_http_connector(wire_for(access, options)).build().map_err(|error| unusable(access, error))
 }
 
 /// What a put returned survives a power cut: the client flushes the file, and every folder it touched.
@@ -160,7 +156,14 @@ fn folder(access: &StoreAccess) -> Result<LocalFileSystem> {
         .map_err(|error| place.missing("open store").with_source(error))
 }
 
-fn wire(options: &ConnectOptions, signer: Option<HmacSigner>) -> Wire {
+/// What carries the store's requests: it signs them where the client cannot.
+pub(super) fn wire_for(access: &StoreAccess, options: &ConnectOptions) -> Wire {
+    let signer = match (access.url.scheme, &access.credentials) {
+        (StoreScheme::Gs, StoreCredentials::AccessKey { id, secret, .. }) => {
+            Some(HmacSigner::new(id.clone(), secret.clone(), Arc::clone(&options.clock)))
+        }
+        _ => None,
+    };
     Wire::new(options.transport.clone(), signer)
 }
 

@@ -112,6 +112,11 @@ impl CatalogStore for FolderCatalogStore {
         stats.sort_by(|one, other| one.key.cmp(&other.key));
         Ok(stats)
     }
+
+    async fn delete_tree(&self, folder: &DocumentKey) -> Result<u64> {
+        let wanted = folder.clone();
+        self.write("delete everything in", folder, move |files| files.delete_tree(&wanted)).await
+    }
 }
 
 /// Why a folder that other hosts write to cannot be a store.

@@ -119,6 +119,18 @@ impl FolderFiles {
         }
     }
 
+    /// Needs no lock: nobody else has any business in a folder that is being deleted.
+    pub(super) fn delete_tree(&self, folder: &DocumentKey) -> Result<u64> {
+        let path = self.path(folder);
+        match fs::symlink_metadata(&path) {
+            Err(error) if is_absence(&error) => return self.still_there().map(|()| 0),
+            metadata => metadata.at(&path)?,
+        };
+        let count = count_files(&path)?;
+        fs::remove_dir_all(&path).at(&path)?;
+        Ok(count)
+    }
+
     /// The documents below `folder`, in no order.
     pub(super) fn list(&self, folder: &DocumentKey) -> Result<Vec<DocumentStat>> {
         let mut stats = Vec::new();
@@ -238,4 +250,14 @@ fn stat(key: DocumentKey, metadata: &Metadata) -> Option<DocumentStat> {
 fn sync_parent(path: &Path) -> Result<()> {
     let parent = path.parent().unwrap_or(path);
     File::open(parent).and_then(|folder| folder.sync_all()).at(parent)
+}
+
+fn count_files(folder: &Path) -> Result<u64> {
+    let mut count = 0;
+    for entry in fs::read_dir(folder).at(folder)? {
+        let entry = entry.at(folder)?;
+        let is_folder = entry.file_type().at(&entry.path())?.is_dir();
+        count += if is_folder { count_files(&entry.path())? } else { 1 };
+    }
+    Ok(count)
 }

@@ -3,6 +3,8 @@
 //! Catalog and data live in one place and go through one client: [`connect`] opens it, [`open_catalog`] keeps
 //! documents in it with compare-and-swap, [`ensure_bucket`] makes it where it is missing.
 
+mod bucket;
+mod bucket_requests;
 mod catalog;
 mod connect;
 mod failure;
@@ -14,6 +16,7 @@ mod network_folder;
 mod open;
 mod wire;
 
+pub use bucket::{BucketState, ensure_bucket, ensure_bucket_with};
 pub use catalog::ObjectCatalogStore;
 pub use connect::{ConnectOptions, connect, connect_with};
 pub use folder::FolderCatalogStore;

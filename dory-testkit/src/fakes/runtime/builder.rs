@@ -224,6 +224,7 @@ impl ContainerBuilder {
         }
         self.runtime.clone().change(|state| {
             let container = Container {
+                removed_when_ended: false,
                 id: state.new_id(self.name.as_str()),
                 name: self.name,
                 image: ImageRef::parse(self.image.as_str()).expect("an image's name"),

@@ -1,0 +1,357 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::exit;
+
+/// Back up the volumes of Docker containers, and bring them back.
+///
+/// Dory stops the containers that use a volume for as short as possible, reads the volume in a helper container, and
+/// starts everything again. Data and catalog are kept in one store: a bucket or a folder.
+#[derive(Debug, Parser)]
+#[command(name = "dory", version, after_long_help = ENVIRONMENT, after_help = exit::HELP)]
+pub struct Arguments {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const ENVIRONMENT: &str = concat!(
+    "\
+Settings come from the command line, else from the environment, else from dory.toml (~/.config/dory/dory.toml or
+/etc/dory/dory.toml). Each DORY_… variable can be given as DORY_…_FILE, the path of a file that holds the value.
+
+    DORY_STORE               gs://bucket/prefix, s3://bucket/prefix, az://container/prefix or file:///folder
+    DORY_PASSPHRASE          the fleet's passphrase; `dory init` makes one
+    DORY_ENCRYPTION=none     go without encryption
+    DORY_SERVER              this server's name (the host's name)
+    DORY_STORE_ENDPOINT      another address for the store than the cloud's own
+    DORY_STORE_REGION        the store's region, where it has some
+    DORY_HELPER_NETWORK      how helpers reach the store: bridge, host or none
+    GS_PROJECT_ID, GS_ACCESS_KEY, GS_SECRET_ACCESS_KEY
+                             Google Cloud Storage's interoperability keys; with these three, DORY_STORE may be left
+                             out and is gs://<GS_PROJECT_ID>-dory
+    GOOGLE_APPLICATION_CREDENTIALS
+                             the path of a Google service account's key
+    AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION
+    AZURE_STORAGE_ACCOUNT, AZURE_STORAGE_KEY
+    DOCKER_HOST, DOCKER_CERT_PATH, DOCKER_TLS_VERIFY
+                             where the container engine listens, as for docker
+
+Exit codes:
+    0  done                             7  the passphrase does not fit
+    1  failed                           8  store or container engine out of reach
+    2  wrong command line or setting    9  stored data is damaged
+    3  done in part, data is missing   10  no space
+    4  something is not there          11  this host or version cannot do it
+    5  somebody else has it            12  a container that ran does not run now
+    6  credentials or permissions     130  interrupted, and ended in order"
+);
+
+/// What holds for every command.
+#[derive(Clone, Debug, Args)]
+pub struct GlobalArgs {
+    /// Where everything is kept: gs://bucket/prefix, s3://…, az://…, or file:///folder
+    #[arg(long, global = true, value_name = "URL")]
+    pub store: Option<String>,
+    /// This server's name
+    #[arg(long, global = true, value_name = "NAME")]
+    pub server: Option<String>,
+    /// Read settings from this file
+    #[arg(long, global = true, value_name = "PATH")]
+    pub config: Option<PathBuf>,
+    /// Print one JSON document instead of words
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Show no progress, only the outcome
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// Log what happens to standard error; twice for more
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Set up the store: make the bucket and the passphrase, write a recovery sheet
+    Init(InitArgs),
+    /// List this host's containers, their data and their backups
+    Containers(ContainersArgs),
+    /// Back up containers
+    Backup(BackupArgs),
+    /// List all backups of all servers
+    List(ListArgs),
+    /// Show one backup and its restore points
+    Show(ShowArgs),
+    /// Bring data back
+    Restore(RestoreArgs),
+    /// List the files in a restore point
+    Ls(LsArgs),
+    /// Print a file of a restore point
+    Cat(CatArgs),
+    /// Rename or describe a backup or a restore point, or move a backup to another server
+    Edit(EditArgs),
+    /// Delete a backup or a restore point, with its data
+    Delete(DeleteArgs),
+    /// Choose containers for `backup --all`
+    Mark(MarkArgs),
+    /// Take containers out of `backup --all`
+    Unmark(MarkArgs),
+    /// Check the settings, the container engine, the store, the key and the helper image
+    Doctor,
+    /// Print what plain restic or duplicity needs to open a backup's repository
+    Key(KeyArgs),
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+    /// Work as an engine inside a helper; Dory starts this itself
+    #[command(hide = true)]
+    Agent,
+}
+
+/// See [`Command::Init`].
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// Write the recovery sheet to this file; it must not exist
+    #[arg(long, value_name = "PATH", default_value = "dory-recovery.txt")]
+    pub sheet: PathBuf,
+}
+
+/// See [`Command::Containers`].
+#[derive(Debug, Args)]
+pub struct ContainersArgs {
+    /// Only those that hold data and have no backup
+    #[arg(long)]
+    pub uncovered: bool,
+}
+
+/// See [`Command::Backup`].
+#[derive(Debug, Args)]
+pub struct BackupArgs {
+    /// Containers: names or ids
+    #[arg(required_unless_present = "all", value_name = "CONTAINER")]
+    pub containers: Vec<String>,
+    /// Every container marked by its label or with `dory mark`
+    #[arg(long, conflicts_with = "containers")]
+    pub all: bool,
+    /// Name the restore point
+    #[arg(long, value_name = "TEXT")]
+    pub name: Option<String>,
+    /// Describe the restore point
+    #[arg(long, value_name = "TEXT")]
+    pub description: Option<String>,
+    /// How to quiet the containers: stop and start them, freeze them, or leave them running
+    #[arg(long, value_name = "MODE", value_enum)]
+    pub stop: Option<StopArg>,
+    /// What keeps the data
+    #[arg(long, value_name = "ENGINE", value_enum)]
+    pub engine: Option<EngineArg>,
+    /// An option of the engine, as `name=value`; may be repeated
+    #[arg(long = "engine-option", value_name = "NAME=VALUE")]
+    pub engine_options: Vec<String>,
+    /// Leave out paths, relative to each mount, in gitignore's syntax; may be repeated
+    #[arg(long, value_name = "PATTERN")]
+    pub exclude: Vec<String>,
+    /// Begin a new backup although the container looks like that of a known one
+    #[arg(long, conflicts_with_all = ["continue_backup", "all"])]
+    pub new: bool,
+    /// Go on with the history of this backup although only a name ties it to the container
+    #[arg(long = "continue", value_name = "BACKUP-ID", conflicts_with = "all")]
+    pub continue_backup: Option<String>,
+    /// Show what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// See [`Command::List`].
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Only backups of this server
+    #[arg(long = "of", value_name = "SERVER")]
+    pub of: Option<String>,
+}
+
+/// See [`Command::Show`].
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// The backup: its id, its name, or its container's name
+    pub backup: String,
+}
+
+/// Which restore point.
+#[derive(Debug, Args)]
+pub struct PointArg {
+    /// The restore point: its name, its id (or its end), a time (the newest point that is not younger), or `latest`
+    #[arg(long, value_name = "POINT", default_value = "latest")]
+    pub at: String,
+}
+
+/// See [`Command::Restore`].
+#[derive(Debug, Args)]
+pub struct RestoreArgs {
+    /// The backup: its id, its name, or its container's name
+    pub backup: String,
+    /// Which point.
+    #[command(flatten)]
+    pub point: PointArg,
+    /// Restore into this container instead of the backup's own
+    #[arg(long, value_name = "CONTAINER")]
+    pub into: Option<String>,
+    /// Restore a mount elsewhere: `/destination=/other/destination`, `/destination=volume`, or `/destination=none`
+    #[arg(long = "map", value_name = "FROM=TO")]
+    pub maps: Vec<String>,
+    /// Do not keep what is there now in a safety point first
+    #[arg(long)]
+    pub no_safety: bool,
+    /// Remove files that the point does not hold from bind mounts too; from volumes they are always removed
+    #[arg(long)]
+    pub delete_extra: bool,
+    /// Show what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// See [`Command::Ls`].
+#[derive(Debug, Args)]
+pub struct LsArgs {
+    /// The backup: its id, its name, or its container's name
+    pub backup: String,
+    /// A folder as the container sees it; `/` lists the mounts
+    #[arg(default_value = "/")]
+    pub path: String,
+    /// Which point.
+    #[command(flatten)]
+    pub point: PointArg,
+    /// Go into folders
+    #[arg(long, short)]
+    pub recursive: bool,
+}
+
+/// See [`Command::Cat`].
+#[derive(Debug, Args)]
+pub struct CatArgs {
+    /// The backup: its id, its name, or its container's name
+    pub backup: String,
+    /// A file as the container sees it
+    pub path: String,
+    /// Which point.
+    #[command(flatten)]
+    pub point: PointArg,
+}
+
+/// See [`Command::Edit`].
+#[derive(Debug, Args)]
+pub struct EditArgs {
+    /// The backup: its id, its name, or its container's name
+    pub backup: String,
+    /// Change this restore point instead of the backup: its name, its id (or its end), a time, or `latest`
+    #[arg(long, value_name = "POINT")]
+    pub at: Option<String>,
+    /// The new name; of a point, an empty one removes it
+    #[arg(long, value_name = "TEXT")]
+    pub name: Option<String>,
+    /// The new description; an empty one removes it
+    #[arg(long, value_name = "TEXT")]
+    pub description: Option<String>,
+    /// Move the backup to this server
+    #[arg(long, value_name = "SERVER", conflicts_with = "at")]
+    pub to_server: Option<String>,
+    /// Set a key of your own, as `key=value`; `key=` removes it; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE", conflicts_with = "at")]
+    pub metadata: Vec<String>,
+    /// How to quiet the containers from now on
+    #[arg(long, value_name = "MODE", value_enum, conflicts_with = "at")]
+    pub stop: Option<StopArg>,
+    /// What keeps the data from now on
+    #[arg(long, value_name = "ENGINE", value_enum, conflicts_with = "at")]
+    pub engine: Option<EngineArg>,
+    /// An option of the engine from now on, as `name=value`; may be repeated
+    #[arg(long = "engine-option", value_name = "NAME=VALUE", conflicts_with = "at")]
+    pub engine_options: Vec<String>,
+}
+
+/// See [`Command::Delete`].
+#[derive(Debug, Args)]
+pub struct DeleteArgs {
+    /// The backup: its id, its name, or its container's name
+    pub backup: String,
+    /// Delete this restore point instead of the whole backup: its name, its id (or its end), a time, or `latest`
+    #[arg(long, value_name = "POINT")]
+    pub at: Option<String>,
+    /// Show what would go, and delete nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// See [`Command::Mark`].
+#[derive(Debug, Args)]
+pub struct MarkArgs {
+    /// Containers: names or ids
+    #[arg(required = true, value_name = "CONTAINER")]
+    pub containers: Vec<String>,
+}
+
+/// See [`Command::Key`].
+#[derive(Debug, Args)]
+pub struct KeyArgs {
+    /// The backup: its id, its name, or its container's name
+    pub backup: String,
+}
+
+/// See [`Command::Completions`].
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// How containers are quieted.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum StopArg {
+    /// Stop them and start them again
+    Stop,
+    /// Freeze them and thaw them
+    Pause,
+    /// Leave them running
+    None,
+}
+
+/// What keeps the data.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum EngineArg {
+    /// restic's repository format
+    Restic,
+    /// The duplicity program
+    Duplicity,
+}
+
+impl From<StopArg> for dory_core::domain::policy::StopMode {
+    fn from(mode: StopArg) -> Self {
+        match mode {
+            StopArg::Stop => Self::Stop,
+            StopArg::Pause => Self::Pause,
+            StopArg::None => Self::None,
+        }
+    }
+}
+
+impl From<EngineArg> for dory_core::domain::policy::EngineKind {
+    fn from(engine: EngineArg) -> Self {
+        match engine {
+            EngineArg::Restic => Self::Restic,
+            EngineArg::Duplicity => Self::Duplicity,
+        }
+    }
+}

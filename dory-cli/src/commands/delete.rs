@@ -1,0 +1,26 @@
+//! `dory delete`
+
+use dory_core::Result;
+use dory_core::services::Dory;
+
+use super::point;
+use crate::args::DeleteArgs;
+use crate::exit::Exit;
+use crate::render::plans;
+use crate::ui::Ui;
+
+pub(super) async fn run(ui: &Ui, dory: &Dory, args: &DeleteArgs) -> Result<Exit> {
+    let choice = args.at.as_ref().map(|at| point::choice(at, dory.now()));
+    let plan = dory.plan_delete(&args.backup, choice.as_ref()).await?;
+    if args.dry_run {
+        ui.result(&plan, plans::delete_plan)?;
+        return Ok(Exit::Success);
+    }
+    ui.say(plans::delete_plan(&plan).trim_end());
+    if !args.yes {
+        ui.confirm("This cannot be undone.", &args.backup)?;
+    }
+    let report = dory.run_delete(&plan).await?;
+    ui.result(&report, plans::delete_report)?;
+    Ok(Exit::Success)
+}

@@ -1,0 +1,56 @@
+//! `dory edit`
+
+use dory_core::domain::id::ServerName;
+use dory_core::domain::policy::PolicyOverrides;
+use dory_core::services::{BackupEdit, Dory, PointEdit};
+use dory_core::{Error, Result};
+
+use super::point;
+use crate::args::EditArgs;
+use crate::exit::Exit;
+use crate::render::backups;
+use crate::settings;
+use crate::ui::Ui;
+
+pub(super) async fn run(ui: &Ui, dory: &Dory, args: &EditArgs) -> Result<Exit> {
+    dory.open_fleet().await?;
+    if let Some(at) = &args.at {
+        return edit_point(ui, dory, args, at).await;
+    }
+    let edit = BackupEdit {
+        name: args.name.clone(),
+        server: args.to_server.as_ref().map(ServerName::parse).transpose()?,
+        description: args.description.clone(),
+        metadata: settings::pairs("--set", &args.metadata)?
+            .into_iter()
+            .map(|(key, value)| (key, Some(value).filter(|value| !value.is_empty())))
+            .collect(),
+        marked: None,
+        policy: PolicyOverrides {
+            stop: args.stop.map(Into::into),
+            engine: args.engine.map(Into::into),
+            engine_options: settings::pairs("--engine-option", &args.engine_options)?,
+            exclude: None,
+        },
+    };
+    if edit == BackupEdit::default() {
+        return Err(nothing_to_change());
+    }
+    let backup = dory.edit_backup(&args.backup, &edit).await?;
+    ui.result(&backup, |backup| backups::backup(backup, dory.now()))?;
+    Ok(Exit::Success)
+}
+
+async fn edit_point(ui: &Ui, dory: &Dory, args: &EditArgs, at: &str) -> Result<Exit> {
+    let edit = PointEdit { name: args.name.clone(), description: args.description.clone() };
+    if edit == PointEdit::default() {
+        return Err(nothing_to_change());
+    }
+    let id = dory.edit_point(&args.backup, &point::choice(at, dory.now()), &edit).await?;
+    ui.result(&id, |id| format!("restore point {id} is changed\n"))?;
+    Ok(Exit::Success)
+}
+
+fn nothing_to_change() -> Error {
+    Error::invalid("edit", "", "nothing is named that should change").with_hint("see `dory edit --help`")
+}

@@ -1,0 +1,54 @@
+//! One file a word: what was typed becomes calls to [`Dory`], and what they give becomes words.
+
+pub(crate) mod agent;
+mod backup;
+mod cat;
+mod completions;
+mod containers;
+mod delete;
+mod doctor;
+mod edit;
+mod init;
+mod key;
+mod list;
+mod ls;
+mod mark;
+mod point;
+mod restore;
+mod show;
+
+use dory_core::Result;
+use dory_core::bootstrap;
+use dory_core::services::Dory;
+
+use crate::args::{Arguments, Command, GlobalArgs};
+use crate::exit::Exit;
+use crate::settings;
+use crate::ui::Ui;
+
+/// Does what was asked.
+pub(crate) async fn run(ui: &Ui, arguments: Arguments) -> Result<Exit> {
+    let global = &arguments.global;
+    match arguments.command {
+        Command::Init(args) => init::run(ui, global, &args).await,
+        Command::Containers(args) => containers::run(ui, &connect(global).await?, &args).await,
+        Command::Backup(args) => backup::run(ui, &connect(global).await?, &args).await,
+        Command::List(args) => list::run(ui, &connect(global).await?, &args).await,
+        Command::Show(args) => show::run(ui, &connect(global).await?, &args).await,
+        Command::Restore(args) => restore::run(ui, &connect(global).await?, &args).await,
+        Command::Ls(args) => ls::run(ui, &connect(global).await?, &args).await,
+        Command::Cat(args) => cat::run(&connect(global).await?, &args).await,
+        Command::Edit(args) => edit::run(ui, &connect(global).await?, &args).await,
+        Command::Delete(args) => delete::run(ui, &connect(global).await?, &args).await,
+        Command::Mark(args) => mark::run(ui, &connect(global).await?, &args, true).await,
+        Command::Unmark(args) => mark::run(ui, &connect(global).await?, &args, false).await,
+        Command::Doctor => doctor::run(ui, global).await,
+        Command::Key(args) => key::run(ui, &connect(global).await?, &args).await,
+        Command::Completions(args) => completions::run(&args),
+        Command::Agent => unreachable!("an agent starts before anything else"),
+    }
+}
+
+async fn connect(global: &GlobalArgs) -> Result<Dory> {
+    bootstrap::connect(settings::load(global)?).await
+}

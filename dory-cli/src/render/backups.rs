@@ -1,0 +1,161 @@
+//! Backups, points and files.
+
+use std::sync::Arc;
+
+use dory_core::domain::backup::Backup;
+use dory_core::domain::restore_point::{PointOrigin, RestorePoint};
+use dory_core::ports::{FileEntry, FileKind};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::table::table;
+use super::units;
+
+/// All backups, a line each.
+pub(crate) fn backup_list(backups: &[Arc<Backup>], now: Timestamp) -> String {
+    if backups.is_empty() {
+        return "no backups yet: run `dory backup <container>`\n".to_owned();
+    }
+    let row = |backup: &Arc<Backup>| {
+        let latest = backup.latest();
+        [
+            backup.name.clone(),
+            backup.server.to_string(),
+            backup.identity.container.to_string(),
+            backup.points.len().to_string(),
+            latest.map_or_else(|| "never".to_owned(), |point| units::ago(point.taken_at, now)),
+            latest.map_or_else(|| "-".to_owned(), |point| units::bytes(point.size.bytes)),
+            units::bytes(backup.stored_bytes()),
+            backup.id.to_string(),
+        ]
+    };
+    let rows: Vec<_> = backups.iter().map(row).collect();
+    table(["NAME", "SERVER", "CONTAINER", "POINTS", "LATEST", "SIZE", "STORED", "ID"], &rows)
+}
+
+/// One backup, with its points.
+pub(crate) fn backup(backup: &Backup, now: Timestamp) -> String {
+    let mut text = String::new();
+    let mut field = |name: &str, value: &str| text.push_str(&format!("{name:<13}{value}\n"));
+    field("backup", &backup.name);
+    field("id", backup.id.as_str());
+    field("server", backup.server.as_str());
+    field("container", backup.identity.container.as_str());
+    if let Some(description) = &backup.description {
+        field("description", description);
+    }
+    for (key, value) in &backup.metadata {
+        field(key, value);
+    }
+    field("first made", &units::moment(backup.created_at));
+    field(
+        "marked",
+        match backup.marked {
+            Some(true) => "yes",
+            Some(false) => "no",
+            None => "as the container's label says",
+        },
+    );
+    field("stored", &units::bytes(backup.stored_bytes()));
+    if backup.deleting_since.is_some() {
+        field("state", "its deletion began and was not finished: run `dory delete` again");
+    }
+    if backup.points.is_empty() {
+        return text + "\nno restore points yet\n";
+    }
+    let row = |point: &RestorePoint| {
+        [
+            units::moment(point.taken_at),
+            units::ago(point.taken_at, now),
+            units::bytes(point.size.bytes),
+            units::bytes(point.size.stored_bytes),
+            point.consistency.as_str().to_owned(),
+            point.stop_window.map_or_else(|| "-".to_owned(), units::duration),
+            point.engine.to_string(),
+            point.id.to_string(),
+            remarks(point),
+        ]
+    };
+    let rows: Vec<_> = backup.points.iter().map(row).collect();
+    let headings = ["TAKEN", "AGE", "SIZE", "ADDED", "DATA", "STOPPED", "ENGINE", "POINT", "NAME AND REMARKS"];
+    text + "\n" + &table(headings, &rows)
+}
+
+fn remarks(point: &RestorePoint) -> String {
+    let mut remarks = Vec::new();
+    remarks.extend(point.name.clone());
+    remarks.extend(point.description.as_ref().map(|text| format!("({text})")));
+    if point.origin == PointOrigin::Safety {
+        remarks.push("kept before a restore".to_owned());
+    }
+    if point.lost_data() {
+        remarks.push(format!("INCOMPLETE, {} warnings", point.warning_count));
+    } else if point.warning_count > 0 {
+        remarks.push(format!("{} warnings", point.warning_count));
+    }
+    if point.deleting {
+        remarks.push("being deleted".to_owned());
+    }
+    remarks.join(" ")
+}
+
+/// Files of a point, a line each.
+pub(crate) fn files(entries: &[FileEntry]) -> String {
+    let size_width = entries.iter().map(|entry| entry.bytes.to_string().len()).max().unwrap_or(0);
+    let line = |entry: &FileEntry| {
+        let kind = match entry.kind {
+            FileKind::File => '-',
+            FileKind::Folder => 'd',
+            FileKind::Symlink => 'l',
+            FileKind::Fifo => 'p',
+            FileKind::Socket => 's',
+            FileKind::Device => 'b',
+        };
+        let mode = entry.mode.map_or_else(|| "?????????".to_owned(), permissions);
+        let owner = entry.owner.map_or_else(|| "?:?".to_owned(), |(user, group)| format!("{user}:{group}"));
+        let modified = entry.modified.map_or_else(
+            || " ".repeat(16),
+            |at| at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string(),
+        );
+        let link = entry.link_target.as_ref().map(|target| format!(" -> {target}")).unwrap_or_default();
+        format!("{kind}{mode} {owner:>9} {:>size_width$} {modified} {}{link}\n", entry.bytes, entry.path)
+    };
+    entries.iter().map(line).collect()
+}
+
+/// `rwxr-x---`, with `s` and `t` where they belong.
+fn permissions(mode: u32) -> String {
+    let bit = |mask: u32, letter: char| if mode & mask != 0 { letter } else { '-' };
+    let special = |execute: u32, special: u32, letter: char| match (mode & execute != 0, mode & special != 0) {
+        (true, true) => letter,
+        (false, true) => letter.to_ascii_uppercase(),
+        (true, false) => 'x',
+        (false, false) => '-',
+    };
+    [
+        bit(0o400, 'r'),
+        bit(0o200, 'w'),
+        special(0o100, 0o4000, 's'),
+        bit(0o040, 'r'),
+        bit(0o020, 'w'),
+        special(0o010, 0o2000, 's'),
+        bit(0o004, 'r'),
+        bit(0o002, 'w'),
+        special(0o001, 0o1000, 't'),
+    ]
+    .iter()
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn permissions_read_as_in_ls() {
+        assert_eq!(permissions(0o755), "rwxr-xr-x");
+        assert_eq!(permissions(0o4755), "rwsr-xr-x");
+        assert_eq!(permissions(0o1777), "rwxrwxrwt");
+        assert_eq!(permissions(0o2640), "rw-r-S---");
+    }
+}

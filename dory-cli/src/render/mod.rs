@@ -1,0 +1,7 @@
+//! Words, numbers and tables for people.
+
+pub(crate) mod backups;
+pub(crate) mod plans;
+pub(crate) mod progress;
+pub(crate) mod table;
+pub(crate) mod units;

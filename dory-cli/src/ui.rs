@@ -1,0 +1,146 @@
+//! The terminal: results on standard output, everything else on standard error.
+
+use std::io::{self, IsTerminal, Write};
+
+use anstyle::{AnsiColor, Style};
+use dory_core::{Error, ErrorKind};
+use serde::Serialize;
+
+use crate::args::GlobalArgs;
+use crate::exit::Exit;
+
+/// How this run talks.
+#[derive(Clone, Debug)]
+pub struct Ui {
+    json: bool,
+    quiet: bool,
+    colour: bool,
+    interactive: bool,
+}
+
+const RED: Style = AnsiColor::Red.on_default().bold();
+const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
+const BOLD: Style = Style::new().bold();
+
+impl Ui {
+    /// As the arguments and the terminal allow.
+    #[must_use]
+    pub fn new(global: &GlobalArgs) -> Self {
+        let terminal = io::stderr().is_terminal();
+        let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let interactive = io::stdin().is_terminal() && terminal;
+        Self { json: global.json, quiet: global.quiet, colour, interactive }
+    }
+
+    /// Whether results are JSON.
+    #[must_use]
+    pub fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether progress bars can be drawn.
+    #[must_use]
+    pub fn draws(&self) -> bool {
+        io::stderr().is_terminal() && !self.quiet && !self.json
+    }
+
+    /// Whether progress is told at all.
+    #[must_use]
+    pub fn tells(&self) -> bool {
+        !self.quiet && !self.json
+    }
+
+    /// Prints a result: `value` as JSON, or what `words` makes of it.
+    ///
+    /// # Errors
+    /// `Internal` if standard output cannot be written to.
+    pub fn result<T: Serialize>(&self, value: &T, words: impl FnOnce(&T) -> String) -> Result<(), Error> {
+        let text = if self.json {
+            serde_json::to_string_pretty(value).map_err(|error| cannot_print(error.into()))?
+        } else {
+            words(value)
+        };
+        print(&text)
+    }
+
+    /// Tells a step or a fact to whoever watches.
+    pub fn say(&self, line: &str) {
+        if self.tells() {
+            to_stderr(line);
+        }
+    }
+
+    /// Tells what deserves a look, also when quiet.
+    pub fn warn(&self, line: &str) {
+        if !self.json {
+            to_stderr(&format!("{}: {line}", self.paint(YELLOW, "warning")));
+        }
+    }
+
+    /// Tells an error: what failed, why, and what to do; gives its exit code.
+    #[must_use]
+    pub fn fail(&self, error: &Error) -> Exit {
+        let exit = Exit::of(error.kind());
+        if self.json {
+            #[derive(Serialize)]
+            struct Failure {
+                error: dory_core::ErrorRecord,
+                exit_code: u8,
+            }
+            let failure = Failure { error: error.to_record(), exit_code: exit as u8 };
+            to_stderr(&serde_json::to_string_pretty(&failure).unwrap_or_else(|_| error.to_string()));
+            return exit;
+        }
+        to_stderr(&format!("{}: {error}", self.paint(RED, "error")));
+        for cause in error.causes() {
+            to_stderr(&format!("  caused by: {}", cause.trim_end().replace('\n', "\n             ")));
+        }
+        if let Some(hint) = error.hint() {
+            to_stderr(&format!("{}: {hint}", self.paint(BOLD, "hint")));
+        }
+        exit
+    }
+
+    /// Asks a question that only `expected` answers with yes.
+    ///
+    /// # Errors
+    /// `InvalidInput` where nobody can be asked; `Cancelled` for any other answer.
+    pub fn confirm(&self, question: &str, expected: &str) -> Result<(), Error> {
+        if !self.interactive {
+            return Err(Error::invalid("confirmation", "", "there is no terminal to ask on")
+                .with_hint("add `--yes` to go on without asking"));
+        }
+        let _ = write!(io::stderr(), "{question} Type `{expected}` to go on: ");
+        let mut answer = String::new();
+        let read = io::stdin().read_line(&mut answer);
+        if read.is_ok() && answer.trim() == expected {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Cancelled, "go on", "", "it was not confirmed, and nothing was touched"))
+    }
+
+    fn paint(&self, style: Style, text: &str) -> String {
+        if self.colour { format!("{style}{text}{style:#}") } else { text.to_owned() }
+    }
+}
+
+/// Prints a result to standard output.
+///
+/// # Errors
+/// `Internal` if it cannot be written to. A reader that had enough (`dory list | head`) is no error.
+pub fn print(text: &str) -> Result<(), Error> {
+    let mut out = io::stdout().lock();
+    let newline = if text.ends_with('\n') || text.is_empty() { "" } else { "\n" };
+    match write!(out, "{text}{newline}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(cannot_print(error)),
+        _ => Ok(()),
+    }
+}
+
+fn cannot_print(error: io::Error) -> Error {
+    Error::new(ErrorKind::Internal, "print the result", "", "standard output cannot be written to").with_source(error)
+}
+
+fn to_stderr(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}

@@ -1,0 +1,112 @@
+//! Listing helpers and removing them, and nothing but them.
+
+use std::time::Duration;
+
+use bollard::Docker;
+use bollard::errors::Error as Bollard;
+use bollard::models::ContainerSummaryStateEnum;
+use bollard::query_parameters::{RemoveContainerOptions, WaitContainerOptions};
+use futures_util::StreamExt;
+use jiff::Timestamp;
+
+use super::helper_config::HELPER_LABEL;
+use super::lifecycle::is_down;
+use super::{DockerRuntime, container_view, error};
+use crate::domain::container::ContainerState;
+use crate::domain::id::{ContainerId, ContainerName};
+use crate::error::{Error, ErrorKind, Result};
+use crate::ports::HelperInfo;
+
+/// How long a removal that somebody else began may take.
+const REMOVAL: Duration = Duration::from_secs(60);
+
+const REMOVE: &str = "remove helper";
+
+impl DockerRuntime {
+    pub(super) async fn all_helpers(&self) -> Result<Vec<HelperInfo>> {
+        let mut helpers: Vec<HelperInfo> = self
+            .summaries(Some(HELPER_LABEL))
+            .await?
+            .into_iter()
+            .map(|raw| {
+                Ok(HelperInfo {
+                    id: ContainerId::parse(raw.id.unwrap_or_default())?,
+                    created_at: raw.created.and_then(|at| Timestamp::from_second(at).ok()).unwrap_or_default(),
+                    running: raw.state == Some(ContainerSummaryStateEnum::RUNNING),
+                    labels: raw.labels.unwrap_or_default().into_iter().collect(),
+                })
+            })
+            .collect::<Result<_>>()?;
+        helpers.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+        Ok(helpers)
+    }
+
+    pub(super) async fn delete_helper(&self, id: &ContainerId) -> Result<()> {
+        let labels = match self.docker.inspect_container(id.as_str(), None).await {
+            Ok(raw) => raw.config.and_then(|config| config.labels).unwrap_or_default(),
+            Err(gone) if error::status(&gone) == Some(404) => return Ok(()),
+            Err(other) => return Err(self.container_failed(REMOVE, id)(other)),
+        };
+        if !labels.contains_key(HELPER_LABEL) {
+            return Err(Error::new(ErrorKind::InvalidInput, REMOVE, id.short(), "that container is no helper"));
+        }
+        match force_removal(&self.docker, id).await {
+            Ok(()) => Ok(()),
+            // Somebody else is at it already.
+            Err(busy) if error::status(&busy) == Some(409) => self.await_removal(id).await,
+            Err(other) => Err(self.container_failed(REMOVE, id)(other)),
+        }
+    }
+
+    /// Frees `name` for a new helper, if its owner is a helper that does not run.
+    pub(super) async fn retire_helper(&self, name: &ContainerName) -> Result<()> {
+        let operation = "launch helper";
+        let taken = |reason: &str| Error::new(ErrorKind::Conflict, operation, name.as_str(), reason);
+        let owner = match self.docker.inspect_container(name.as_str(), None).await {
+            Ok(raw) => container_view::container(raw)?,
+            Err(gone) if error::status(&gone) == Some(404) => return Ok(()),
+            Err(other) => return Err(self.failed(operation, name.as_str())(other)),
+        };
+        if !owner.labels.contains_key(HELPER_LABEL) {
+            return Err(taken("a container that is no helper has its name")
+                .with_hint(format!("docker rename {name} <another name>")));
+        }
+        match owner.state {
+            ContainerState::Removing => return self.await_removal(&owner.id).await,
+            state if !is_down(state) => return Err(taken("a helper of that name runs")),
+            _ => {}
+        }
+        // Not by force: if somebody started it just now, it is theirs.
+        let options = RemoveContainerOptions { force: false, v: false, link: false };
+        match self.docker.remove_container(owner.id.as_str(), Some(options)).await {
+            Ok(()) => Ok(()),
+            Err(gone) if error::status(&gone) == Some(404) => Ok(()),
+            Err(busy) if error::status(&busy) == Some(409) => {
+                Err(taken("a helper of that name runs").with_source(busy))
+            }
+            Err(other) => Err(self.failed(operation, name.as_str())(other)),
+        }
+    }
+
+    async fn await_removal(&self, id: &ContainerId) -> Result<()> {
+        let options = WaitContainerOptions { condition: "removed".to_owned() };
+        let docker = self.docker.clone().with_timeout(REMOVAL);
+        let mut waiting = Box::pin(docker.wait_container(id.as_str(), Some(options)));
+        match tokio::time::timeout(REMOVAL, waiting.next()).await {
+            Err(_) => Err(Error::new(ErrorKind::TimedOut, REMOVE, id.short(), "the engine does not get it done")),
+            // An exit code other than zero is an error to bollard; to us both it and `not found` mean that it is gone.
+            Ok(Some(Err(Bollard::DockerContainerWaitError { .. }) | Ok(_)) | None) => Ok(()),
+            Ok(Some(Err(gone))) if error::status(&gone) == Some(404) => Ok(()),
+            Ok(Some(Err(other))) => Err(self.container_failed(REMOVE, id)(other)),
+        }
+    }
+}
+
+/// Kills and removes a container, and leaves its volumes alone.
+pub(super) async fn force_removal(docker: &Docker, id: &ContainerId) -> Result<(), Bollard> {
+    let options = RemoveContainerOptions { force: true, v: false, link: false };
+    match docker.remove_container(id.as_str(), Some(options)).await {
+        Err(gone) if error::status(&gone) == Some(404) => Ok(()),
+        other => other,
+    }
+}

@@ -1,0 +1,183 @@
+//! Brings services and adapters together: the only file that names both.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use http::Uri;
+use serde::Serialize;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::adapters::docker::{DockerAddress, DockerRuntime, DockerSettings};
+use crate::adapters::duplicity::{DuplicityEngine, DuplicitySettings};
+use crate::adapters::object_store::{connect as connect_store, ensure_bucket, open_catalog};
+use crate::adapters::restic::ResticEngine;
+use crate::agent::{self, AgentOptions};
+use crate::config::{DockerChoice, Settings};
+use crate::domain::store_url::{StoreAccess, StoreScheme, StoreUrl};
+use crate::error::{Error, ErrorKind, ErrorRecord, Result};
+use crate::ports::{BackupEngine, Clock, ContainerRuntime, HelperMount, HelperNetwork, HelperSource, SystemClock};
+use crate::services::{self, Catalog, Dory, DoryConfig, HelperConfig, InitReport};
+
+/// Where a helper sees a store that is a folder.
+const STORE_IN_HELPER: &str = "/store";
+
+/// Where an engine in a helper may put what it needs for a while: memory, gone with the helper.
+const SCRATCH: &str = "/tmp/dory";
+
+/// A Dory with everything real. A container engine that cannot be reached is no error here: see [`Dory::new`].
+///
+/// # Errors
+/// `InvalidInput` for settings that do not fit each other; `NotFound` for a store's folder that is not there;
+/// `Unsupported` for one on a network file system, or with a container engine on another host.
+pub async fn connect(settings: Settings) -> Result<Dory> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let store = open_catalog(&settings.store)?;
+    let (runtime, helper) = match connect_docker(&settings.docker).await {
+        Ok(docker) => {
+            let helper = helper_config(&settings, &docker).await?;
+            (Ok(Arc::new(docker) as Arc<dyn ContainerRuntime>), helper)
+        }
+        Err(error) => {
+            let network = HelperNetwork::None;
+            (Err(error), HelperConfig { store: settings.store.clone(), store_mount: None, network })
+        }
+    };
+    let config = DoryConfig { server: settings.server, store: settings.store, encryption: settings.encryption, helper };
+    Ok(Dory::new(config, runtime, engines(&clock), store, clock))
+}
+
+/// Sees to it that the store's bucket or folder is there.
+///
+/// # Errors
+/// As for the store: it belongs to somebody else, cannot be made, cannot be reached.
+pub async fn prepare_store(settings: &Settings) -> Result<()> {
+    ensure_bucket(&settings.store, settings.project.as_deref()).await.map(drop)
+}
+
+/// Sets up the store: its bucket or folder, the fleet in it, a passphrase where none was set.
+///
+/// # Errors
+/// As for [`prepare_store`] and [`services::init`].
+pub async fn init(settings: &Settings) -> Result<InitReport> {
+    prepare_store(settings).await?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let now = clock.now();
+    let catalog = Catalog::new(open_catalog(&settings.store)?, clock);
+    services::init(&catalog, settings.encryption.as_ref(), now).await
+}
+
+/// Works as the agent in a helper until `input` ends.
+///
+/// # Errors
+/// As for [`agent::serve`].
+pub async fn serve_agent(
+    input: impl AsyncRead + Send + Unpin + 'static,
+    output: impl AsyncWrite + Send + Unpin,
+) -> Result<()> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let options = AgentOptions { engines: engines(&clock), clock, root: PathBuf::from("/") };
+    agent::serve(input, output, options).await
+}
+
+/// One thing that [`check`] looked at.
+#[derive(Clone, Debug, Serialize)]
+pub struct Check {
+    /// What.
+    pub subject: &'static str,
+    /// What was found, in words.
+    pub finding: String,
+    /// What is wrong with it.
+    pub error: Option<ErrorRecord>,
+}
+
+/// Looks at everything a backup needs, and goes on past what fails.
+pub async fn check(settings: Settings) -> Vec<Check> {
+    let mut checks = Vec::new();
+    let place = settings.store.url.to_string();
+    let dory = match connect(settings).await {
+        Ok(dory) => dory,
+        Err(error) => return vec![failed("store", &error)],
+    };
+    checks.push(match dory.open_fleet().await {
+        Ok((fleet, key)) => {
+            let key = if key.is_some() { "the key fits" } else { "without encryption" };
+            found("store", format!("{place}, fleet {}, {key}", fleet.id))
+        }
+        Err(error) => failed("store", &error),
+    });
+    match dory.catalog().backups().await {
+        Ok(list) => {
+            checks.push(found("catalog", format!("{} backups can be read", list.backups.len())));
+            checks.extend(list.damaged.iter().map(|error| failed("catalog", error)));
+        }
+        Err(error) => checks.push(failed("catalog", &error)),
+    }
+    let runtime = match dory.runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            checks.push(failed("container engine", &error));
+            return checks;
+        }
+    };
+    checks.push(match runtime.info().await {
+        Ok(info) => found("container engine", format!("{}, API {}, on {}", info.name, info.api_version, info.host)),
+        Err(error) => failed("container engine", &error),
+    });
+    checks.push(match dory.try_helper().await {
+        Ok(()) => found("helper", "it starts, and reaches the store".to_owned()),
+        Err(error) => failed("helper", &error),
+    });
+    checks
+}
+
+fn found(subject: &'static str, finding: String) -> Check {
+    Check { subject, finding, error: None }
+}
+
+fn failed(subject: &'static str, error: &Error) -> Check {
+    Check { subject, finding: error.to_string(), error: Some(error.to_record()) }
+}
+
+fn engines(clock: &Arc<dyn Clock>) -> Vec<Arc<dyn BackupEngine>> {
+    vec![
+        Arc::new(ResticEngine::new(Arc::new(connect_store))),
+        Arc::new(DuplicityEngine::new(DuplicitySettings::new(SCRATCH, Arc::clone(clock)))),
+    ]
+}
+
+async fn connect_docker(choice: &DockerChoice) -> Result<DockerRuntime> {
+    let mut settings = DockerSettings::default();
+    if let Some(host) = &choice.host {
+        settings.address = DockerAddress::parse(host, choice.certificates.as_deref())?;
+    }
+    DockerRuntime::connect(settings).await
+}
+
+/// How helpers of this container engine reach the store.
+async fn helper_config(settings: &Settings, docker: &DockerRuntime) -> Result<HelperConfig> {
+    let Some(folder) = settings.store.url.as_folder() else {
+        let network = settings.helper_network.unwrap_or_else(|| network_to(&settings.store));
+        return Ok(HelperConfig { store: settings.store.clone(), store_mount: None, network });
+    };
+    if !docker.info().await?.is_local {
+        let reason = "the container engine is on another host, and helpers there cannot see a folder here";
+        return Err(Error::new(ErrorKind::Unsupported, "use store", settings.store.url.to_string(), reason)
+            .with_hint("use a bucket as the store, or run Dory on the engine's host"));
+    }
+    let source = HelperSource::HostPath(docker.host_path(&folder).await?);
+    let url = StoreUrl { scheme: StoreScheme::File, bucket: String::new(), path: STORE_IN_HELPER.to_owned() };
+    Ok(HelperConfig {
+        store: StoreAccess { url, ..settings.store.clone() },
+        store_mount: Some(HelperMount { source, target: STORE_IN_HELPER.into(), writable: true }),
+        network: settings.helper_network.unwrap_or(HelperNetwork::None),
+    })
+}
+
+/// A store on this host's own loopback can only be reached from its network.
+fn network_to(store: &StoreAccess) -> HelperNetwork {
+    let host = store.endpoint.as_ref().and_then(|endpoint| endpoint.parse::<Uri>().ok());
+    let host = host.as_ref().and_then(Uri::host).unwrap_or_default().trim_matches(['[', ']']).to_owned();
+    let is_loopback = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    if is_loopback { HelperNetwork::Host } else { HelperNetwork::Bridge }
+}

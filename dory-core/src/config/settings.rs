@@ -1,0 +1,191 @@
+//! What a Dory is started with.
+
+use std::path::PathBuf;
+
+use super::variable;
+use crate::domain::id::ServerName;
+use crate::domain::keys::Encryption;
+use crate::domain::secret::Secret;
+use crate::domain::store_url::{StoreAccess, StoreCredentials, StoreScheme, StoreUrl};
+use crate::error::{Error, Result};
+use crate::ports::HelperNetwork;
+
+/// What a Dory is started with: checked, and complete as far as it can be without asking anybody.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The store.
+    pub store: StoreAccess,
+    /// The Google Cloud project to make a missing bucket in.
+    pub project: Option<String>,
+    /// The key, or the word that there is none; `None` where nothing was said.
+    pub encryption: Option<Encryption>,
+    /// This server's name.
+    pub server: ServerName,
+    /// How helpers reach the store, where the user chose.
+    pub helper_network: Option<HelperNetwork>,
+    /// The container engine.
+    pub docker: DockerChoice,
+}
+
+/// Where the container engine is, as the user said it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DockerChoice {
+    /// `DOCKER_HOST`; the usual socket where `None`.
+    pub host: Option<String>,
+    /// The folder of certificates, where TLS is wanted.
+    pub certificates: Option<PathBuf>,
+}
+
+impl Settings {
+    /// Makes settings from single values. `get` gives the value of a [`variable`], wherever the frontend has it from;
+    /// `host_name` is this server's name where nothing else was said.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the setting and what is allowed; what `get` gives.
+    pub fn resolve(mut get: impl FnMut(&str) -> Result<Option<String>>, host_name: &str) -> Result<Self> {
+        let mut value = |name: &str| get(name).map(|value| value.filter(|value| !value.is_empty()));
+        let project = value(variable::GS_PROJECT_ID)?;
+        let store = match value(variable::STORE)? {
+            Some(url) => url.parse().map_err(|error: Error| rename(variable::STORE, &error))?,
+            None => default_store(project.as_deref(), &mut value)?,
+        };
+        let credentials = credentials(&store, &mut value)?;
+        let region = match value(variable::STORE_REGION)? {
+            Some(region) => Some(region),
+            None => value(variable::AWS_REGION)?,
+        };
+        let server = match value(variable::SERVER)? {
+            Some(name) => ServerName::parse(name).map_err(|error| rename(variable::SERVER, &error))?,
+            None => ServerName::parse(host_name).map_err(|error| {
+                rename("host name", &error).with_hint(format!("set {} to a name for this server", variable::SERVER))
+            })?,
+        };
+        let certificates = match value(variable::DOCKER_TLS_VERIFY)? {
+            Some(_) => value(variable::DOCKER_CERT_PATH)?.map(PathBuf::from),
+            None => None,
+        };
+        Ok(Self {
+            store: StoreAccess { url: store, credentials, endpoint: value(variable::STORE_ENDPOINT)?, region },
+            project,
+            encryption: encryption(&mut value)?,
+            server,
+            helper_network: helper_network(&mut value)?,
+            docker: DockerChoice { host: value(variable::DOCKER_HOST)?, certificates },
+        })
+    }
+}
+
+type Values<'a> = &'a mut dyn FnMut(&str) -> Result<Option<String>>;
+
+/// Google's three variables are enough: the documents promise a backup with nothing else set.
+fn default_store(project: Option<&str>, value: Values<'_>) -> Result<StoreUrl> {
+    let keys = value(variable::GS_ACCESS_KEY)?.is_some() && value(variable::GS_SECRET_ACCESS_KEY)?.is_some();
+    match project {
+        Some(project) if keys => format!("gs://{project}-dory").parse(),
+        _ => Err(Error::invalid(variable::STORE, "", "no store is set").with_hint(
+            "set DORY_STORE to `file:///folder`, `gs://bucket`, `s3://bucket` or `az://container`, or add `--store`",
+        )),
+    }
+}
+
+fn credentials(store: &StoreUrl, value: Values<'_>) -> Result<StoreCredentials> {
+    match store.scheme {
+        StoreScheme::File => Ok(StoreCredentials::Ambient),
+        StoreScheme::Gs => {
+            if let Some(keys) = pair(variable::GS_ACCESS_KEY, variable::GS_SECRET_ACCESS_KEY, value)? {
+                return Ok(access_key(keys, None));
+            }
+            Ok(match value(variable::GOOGLE_APPLICATION_CREDENTIALS)? {
+                Some(json) => StoreCredentials::ServiceAccount { json: Secret::new(json) },
+                None => StoreCredentials::Ambient,
+            })
+        }
+        StoreScheme::S3 => match pair(variable::AWS_ACCESS_KEY_ID, variable::AWS_SECRET_ACCESS_KEY, value)? {
+            Some(keys) => Ok(access_key(keys, value(variable::AWS_SESSION_TOKEN)?)),
+            None => Ok(StoreCredentials::Ambient),
+        },
+        StoreScheme::Az => match pair(variable::AZURE_STORAGE_ACCOUNT, variable::AZURE_STORAGE_KEY, value)? {
+            Some((account, key)) => Ok(StoreCredentials::AzureAccount { account, key: Secret::new(key) }),
+            None => Ok(StoreCredentials::Ambient),
+        },
+    }
+}
+
+fn access_key((id, secret): (String, String), session: Option<String>) -> StoreCredentials {
+    StoreCredentials::AccessKey { id, secret: Secret::new(secret), session: session.map(Secret::new) }
+}
+
+/// Two settings that only make sense together.
+fn pair(first: &str, second: &str, value: Values<'_>) -> Result<Option<(String, String)>> {
+    match (value(first)?, value(second)?) {
+        (Some(a), Some(b)) => Ok(Some((a, b))),
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(Error::invalid(second, "", format!("{first} is set, so it must be set too"))),
+        (None, Some(_)) => Err(Error::invalid(first, "", format!("{second} is set, so it must be set too"))),
+    }
+}
+
+fn encryption(value: Values<'_>) -> Result<Option<Encryption>> {
+    let passphrase = value(variable::PASSPHRASE)?;
+    match value(variable::ENCRYPTION)?.as_deref() {
+        None | Some("passphrase") => Ok(passphrase.map(|text| Encryption::Passphrase(Secret::new(text.trim_end())))),
+        Some("none") if passphrase.is_some() => {
+            let reason = format!("{} is set too, and only one of them can hold", variable::PASSPHRASE);
+            Err(Error::invalid(variable::ENCRYPTION, "none", reason))
+        }
+        Some("none") => Ok(Some(Encryption::None)),
+        Some(other) => Err(Error::invalid(variable::ENCRYPTION, other, "`none` and `passphrase` are allowed")),
+    }
+}
+
+fn helper_network(value: Values<'_>) -> Result<Option<HelperNetwork>> {
+    Ok(match value(variable::HELPER_NETWORK)?.as_deref() {
+        None => None,
+        Some("none") => Some(HelperNetwork::None),
+        Some("bridge") => Some(HelperNetwork::Bridge),
+        Some("host") => Some(HelperNetwork::Host),
+        Some(other) => {
+            return Err(Error::invalid(variable::HELPER_NETWORK, other, "`bridge`, `host` and `none` are allowed"));
+        }
+    })
+}
+
+fn rename(name: &str, error: &Error) -> Error {
+    Error::invalid(name, error.subject(), error.reason())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(pairs: &[(&str, &str)]) -> Result<Settings> {
+        let get = |name: &str| Ok(pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()));
+        Settings::resolve(get, "host-1")
+    }
+
+    #[test]
+    fn googles_three_variables_are_enough() {
+        let three = [("GS_PROJECT_ID", "shop"), ("GS_ACCESS_KEY", "GOOG1"), ("GS_SECRET_ACCESS_KEY", "s3cret")];
+        let settings = resolve(&three).unwrap();
+        assert_eq!(settings.store.url.to_string(), "gs://shop-dory");
+        assert!(matches!(settings.store.credentials, StoreCredentials::AccessKey { id, .. } if id == "GOOG1"));
+        assert!(!format!("{:?}", resolve(&three).unwrap()).contains("s3cret"));
+        assert_eq!(settings.server.as_str(), "host-1");
+    }
+
+    #[test]
+    fn what_is_missing_or_contradictory_is_named() {
+        let cases: [(&[(&str, &str)], &str); 6] = [
+            (&[], "DORY_STORE"),
+            (&[("DORY_STORE", "ftp://x")], "DORY_STORE"),
+            (&[("DORY_STORE", "gs://b"), ("GS_ACCESS_KEY", "k")], "GS_SECRET_ACCESS_KEY"),
+            (&[("DORY_STORE", "file:///d"), ("DORY_ENCRYPTION", "maybe")], "DORY_ENCRYPTION"),
+            (&[("DORY_STORE", "file:///d"), ("DORY_ENCRYPTION", "none"), ("DORY_PASSPHRASE", "x")], "DORY_ENCRYPTION"),
+            (&[("DORY_STORE", "file:///d"), ("DORY_HELPER_NETWORK", "vpn")], "DORY_HELPER_NETWORK"),
+        ];
+        for (pairs, named) in cases {
+            let error = resolve(pairs).unwrap_err();
+            assert!(error.to_string().contains(named), "{error}");
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Backing up: what happens, in which order, and what never happens.
+
+use std::fs;
+
+use dory_core::ErrorKind;
+use dory_core::domain::container::ContainerState;
+use dory_core::domain::policy::{PolicyOverrides, StopMode};
+use dory_core::domain::restore_point::Consistency;
+use dory_core::services::{BackupRequest, Cancel, History, RunEvent, RunEvents};
+
+use super::bench::Bench;
+
+fn request(container: &str) -> BackupRequest {
+    BackupRequest { container: container.to_owned(), ..BackupRequest::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_becomes_a_point_in_the_catalog() {
+    let bench = Bench::new();
+    bench.database("db");
+    let report = bench.back_up("db").await.unwrap();
+    let backup = bench.dory.find_backup("db").await.unwrap();
+    assert_eq!(backup.points, [report.point.clone()]);
+    assert_eq!(report.point.consistency, Consistency::Stopped);
+    assert_eq!(report.point.size.bytes, 13);
+    assert!(report.point.stop_window.is_some());
+    assert_eq!(bench.runtime.state_of("db"), ContainerState::Running);
+    bench.runtime.assert_tidy();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_but_the_read_happens_while_containers_stand_still() {
+    let bench = Bench::new();
+    bench.database("db");
+    bench.runtime.container("reader").read_only_volume("db-data", "/data").refers_to("db").running();
+    bench.back_up("db").await.unwrap();
+    let inside = bench.inside_the_window();
+    let kinds: Vec<_> = inside.iter().map(|call| call.split(" (").next().unwrap()).collect();
+    assert_eq!(kinds.first(), Some(&"runtime stop reader"), "{inside:#?}");
+    assert_eq!(kinds.get(1), Some(&"runtime stop db"), "{inside:#?}");
+    let between = &kinds[2..kinds.len() - 1];
+    for call in between {
+        let allowed = ["engine backup", "runtime start", "runtime wait_until"];
+        assert!(allowed.iter().any(|word| call.starts_with(word)), "{call} happened inside: {inside:#?}");
+    }
+    let starts: Vec<_> = kinds.iter().filter(|call| call.starts_with("runtime start")).collect();
+    assert_eq!(starts, [&"runtime start db", &"runtime start reader"], "{inside:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ran_runs_again_and_what_did_not_stays_down() {
+    let bench = Bench::new();
+    bench.database("db");
+    bench.runtime.container("idle").volume("db-data", "/data").stopped();
+    bench.runtime.container("frozen").volume("db-data", "/data").paused();
+    bench.back_up("db").await.unwrap();
+    assert_eq!(bench.runtime.state_of("db"), ContainerState::Running);
+    assert_eq!(bench.runtime.state_of("idle"), ContainerState::Exited);
+    assert_eq!(bench.runtime.state_of("frozen"), ContainerState::Paused);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_container_is_backed_up_without_starting_it() {
+    let bench = Bench::new();
+    bench.runtime.container("db").volume("db-data", "/var/lib/db").stopped();
+    fs::write(bench.file("db", "rows"), "one").unwrap();
+    let report = bench.back_up("db").await.unwrap();
+    assert_eq!(report.point.stop_window, None);
+    assert_eq!(report.point.consistency, Consistency::Stopped);
+    assert_eq!(bench.runtime.state_of("db"), ContainerState::Exited);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_grade_tells_how_containers_were_quieted() {
+    for (mode, grade) in [
+        (StopMode::Stop, Consistency::Stopped),
+        (StopMode::Pause, Consistency::Paused),
+        (StopMode::None, Consistency::Live),
+    ] {
+        let bench = Bench::new();
+        bench.database("db");
+        let policy = PolicyOverrides { stop: Some(mode), ..PolicyOverrides::default() };
+        let request = BackupRequest { policy, ..request("db") };
+        let report = bench.dory.run_backup(&request, &Cancel::new(), &RunEvents::ignored()).await.unwrap();
+        assert_eq!(report.point.consistency, grade, "{mode}");
+        assert_eq!(bench.runtime.state_of("db"), ContainerState::Running);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_beforehand_stops_nothing() {
+    let bench = Bench::new();
+    bench.database("db");
+    bench.runtime.container("stateless").running();
+    bench.back_up("db").await.unwrap();
+    let before = bench.journal.calls().len();
+    let other = bench.with_passphrase(Some("wrong"));
+    let none = bench.with_passphrase(None);
+    let cases = [
+        (&bench.dory, "dx", ErrorKind::NotFound),
+        (&bench.dory, "stateless", ErrorKind::InvalidInput),
+        (&other, "db", ErrorKind::WrongKey),
+        (&none, "db", ErrorKind::InvalidInput),
+    ];
+    for (dory, container, kind) in cases {
+        let error = dory.run_backup(&request(container), &Cancel::new(), &RunEvents::ignored()).await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+    }
+    let calls = bench.journal.calls().split_off(before);
+    assert!(!calls.iter().any(|call| call.is("runtime stop") || call.is("runtime launch_helper")), "{calls:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_key_names_both_ways_out() {
+    let bench = Bench::new();
+    bench.database("db");
+    let error = bench.with_passphrase(None).plan_backup(&request("db")).await.unwrap_err();
+    let hint = error.hint().unwrap();
+    assert!(hint.contains("DORY_PASSPHRASE") && hint.contains("DORY_ENCRYPTION=none"), "{hint}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_does_not_come_back_is_told_and_the_point_is_kept() {
+    let bench = Bench::new();
+    bench.runtime.container("db").volume("db-data", "/var/lib/db").refuses_to_start("no such device").running();
+    let report = bench.back_up("db").await.unwrap();
+    let down = report.containers_down.expect("the container is down");
+    assert_eq!(down.kind(), ErrorKind::ContainerDown);
+    assert!(down.hint().unwrap().contains("docker start db"));
+    assert_eq!(bench.dory.find_backup("db").await.unwrap().points.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_helper_that_dies_while_reading_leaves_containers_up_and_no_point() {
+    let bench = Bench::new();
+    bench.database("db");
+    bench.runtime.kill_helpers_on("stop");
+    let error = bench.back_up("db").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+    assert_eq!(bench.runtime.state_of("db"), ContainerState::Running);
+    assert!(bench.dory.find_backup("db").await.unwrap().points.is_empty());
+    bench.runtime.assert_tidy();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_backup_starts_everything_again_and_makes_no_point() {
+    let bench = Bench::new();
+    bench.database("db");
+    let cancel = Cancel::new();
+    let its_cancel = cancel.clone();
+    let events = RunEvents::new(move |event| {
+        if matches!(event, RunEvent::Quieting { .. }) {
+            its_cancel.cancel();
+        }
+    });
+    let error = bench.dory.run_backup(&request("db"), &cancel, &events).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Cancelled);
+    assert_eq!(bench.runtime.state_of("db"), ContainerState::Running);
+    assert!(bench.dory.find_backup("db").await.unwrap().points.is_empty());
+    bench.runtime.assert_tidy();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_backup_ends_in_order_by_itself() {
+    let bench = Bench::new();
+    bench.database("db");
+    let (told, mut stopping) = tokio::sync::mpsc::unbounded_channel();
+    let events = RunEvents::new(move |event| match event {
+        RunEvent::Quieting { .. } => drop(told.send("stopping")),
+        RunEvent::Resumed { .. } => drop(told.send("resumed")),
+        _ => {}
+    });
+    let (the_request, cancel) = (request("db"), Cancel::new());
+    tokio::select! {
+        _ = bench.dory.run_backup(&the_request, &cancel, &events) => panic!("it was to be dropped"),
+        word = stopping.recv() => assert_eq!(word, Some("stopping")),
+    }
+    assert_eq!(stopping.recv().await, Some("resumed"));
+    assert_eq!(bench.runtime.state_of("db"), ContainerState::Running);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recreated_container_keeps_its_history() {
+    let bench = Bench::new();
+    bench.database("db");
+    let first = bench.back_up("db").await.unwrap();
+    bench.runtime.recreate("db");
+    let second = bench.back_up("db").await.unwrap();
+    assert_eq!(first.backup, second.backup);
+    let backup = bench.dory.find_backup("db").await.unwrap();
+    assert_eq!((backup.points.len(), backup.containers.len()), (2, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_alone_does_not_claim_a_history() {
+    let bench = Bench::new();
+    bench.database("db");
+    let first = bench.back_up("db").await.unwrap();
+    bench.runtime.remove_container("db");
+    bench.runtime.container("db").volume("another", "/var/lib/db").running();
+    let error = bench.back_up("db").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    assert!(error.hint().unwrap().contains("--new") && error.hint().unwrap().contains("--continue"));
+
+    let new = BackupRequest { history: History::New, ..request("db") };
+    let new = bench.dory.run_backup(&new, &Cancel::new(), &RunEvents::ignored()).await.unwrap();
+    assert_ne!(new.backup, first.backup);
+    let on = BackupRequest { history: History::Continue(first.backup.clone()), ..request("db") };
+    let on = bench.dory.run_backup(&on, &Cancel::new(), &RunEvents::ignored()).await.unwrap();
+    assert_eq!(on.backup, first.backup);
+}

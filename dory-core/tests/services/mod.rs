@@ -1,0 +1,5 @@
+//! The use cases, on fakes of every port: real files in temporary folders, no Docker, no store.
+
+mod backing_up;
+mod bench;
+mod restoring;
