@@ -187,7 +187,6 @@ impl FakeRuntime {
     }
 
     /// Removes a container and makes it anew from the same settings, under another id, as compose does after a change.
-    #[must_use]
     pub fn recreate(&self, container: &str) -> Container {
         self.change(|state| state.recreate(container))
     }
