@@ -1,6 +1,7 @@
 //! One binary for all of the crate's integration tests: linking is what costs time.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail by panicking")]
 
+mod architecture;
 mod contracts;
 mod formats;
 mod services;

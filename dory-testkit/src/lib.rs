@@ -8,6 +8,10 @@
 
 pub mod contracts;
 pub mod fakes;
+pub mod faults;
 pub mod fixtures;
 pub mod gcs;
 pub mod live;
+pub mod world;
+
+pub use world::World;

@@ -2,5 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail by panicking")]
 
 mod clock;
+mod faults;
 mod runtime;
+mod world;
 mod writers;

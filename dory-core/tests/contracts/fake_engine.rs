@@ -18,11 +18,11 @@ fn repository() -> RepositorySpec {
     RepositorySpec { store, path: "data/db-1/restic".to_owned(), password, options: Default::default() }
 }
 
-fn subject(engine: FakeEngine) -> Option<Subject> {
+fn subject(engine: &FakeEngine) -> Option<Subject> {
     Some(Subject::new(engine.port(), repository()))
 }
 
-dory_testkit::backup_engine_contract!(fake_engine, async { subject(FakeEngine::new(EngineKind::Restic)) });
+dory_testkit::backup_engine_contract!(fake_engine, async { subject(&FakeEngine::new(EngineKind::Restic)) });
 
 dory_testkit::backup_engine_contract!(fake_engine_with_chains, async {
     let little = Capabilities {
@@ -32,5 +32,5 @@ dory_testkit::backup_engine_contract!(fake_engine_with_chains, async {
         keeps_extended_attributes: false,
         keeps_holes: false,
     };
-    subject(FakeEngine::new(EngineKind::Duplicity).with_capabilities(little))
+    subject(&FakeEngine::new(EngineKind::Duplicity).with_capabilities(little))
 });

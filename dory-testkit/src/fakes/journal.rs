@@ -12,9 +12,16 @@ use super::FakeClock;
 /// The calls that doubles have answered, in the order in which they began. Clones share one list.
 #[derive(Clone, Debug)]
 pub struct Journal {
-    calls: Arc<Mutex<Vec<Call>>>,
+    calls: Arc<Mutex<Calls>>,
     complaints: Arc<Mutex<Vec<String>>>,
     clock: FakeClock,
+}
+
+#[derive(Debug, Default)]
+struct Calls {
+    listed: Vec<Call>,
+    /// How many there were before the list was last cleared.
+    before: usize,
 }
 
 /// One call of a port's method.
@@ -88,25 +95,25 @@ impl Journal {
     /// Every call so far.
     #[must_use]
     pub fn calls(&self) -> Vec<Call> {
-        lock(&self.calls).clone()
+        lock(&self.calls).listed.clone()
     }
 
     /// Every call so far as its line, for `assert_eq!` and snapshots.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
-        lock(&self.calls).iter().map(ToString::to_string).collect()
+        lock(&self.calls).listed.iter().map(ToString::to_string).collect()
     }
 
     /// The calls of one port so far.
     #[must_use]
     pub fn of(&self, port: &str) -> Vec<Call> {
-        lock(&self.calls).iter().filter(|call| call.port == port).cloned().collect()
+        lock(&self.calls).listed.iter().filter(|call| call.port == port).cloned().collect()
     }
 
     /// The calls that succeeded and are one of `wanted` (`runtime stop`), as lines, in order.
     #[must_use]
     pub fn only(&self, wanted: &[&str]) -> Vec<String> {
-        let calls = lock(&self.calls);
+        let calls = &lock(&self.calls).listed;
         let fits = |call: &&Call| call.outcome == CallOutcome::Done && wanted.iter().any(|words| call.is(words));
         calls.iter().filter(fits).map(ToString::to_string).collect()
     }
@@ -115,7 +122,7 @@ impl Journal {
     /// Empty if nothing was stopped.
     #[must_use]
     pub fn stop_window(&self) -> Vec<Call> {
-        let calls = lock(&self.calls);
+        let calls = &lock(&self.calls).listed;
         let first = calls.iter().position(|call| call.is("runtime stop") || call.is("runtime pause"));
         let last = calls.iter().rposition(|call| call.is("runtime start") || call.is("runtime unpause"));
         match (first, last) {
@@ -127,7 +134,9 @@ impl Journal {
 
     /// Forgets the calls so far, so that a test can look at one step alone. Complaints stay.
     pub fn clear(&self) {
-        lock(&self.calls).clear();
+        let mut calls = lock(&self.calls);
+        calls.before += calls.listed.len();
+        calls.listed.clear();
     }
 
     /// What the code under test did that it must never do, in words: see [`Journal::assert_no_complaints`].
@@ -165,7 +174,7 @@ impl Journal {
         detail: impl Into<String>,
     ) -> Pending {
         let mut calls = lock(&self.calls);
-        calls.push(Call {
+        calls.listed.push(Call {
             port,
             method,
             subject: subject.into(),
@@ -173,12 +182,14 @@ impl Journal {
             at: self.clock.monotonic(),
             outcome: CallOutcome::Pending,
         });
-        Pending { journal: self.clone(), at: calls.len() - 1, done: false }
+        Pending { journal: self.clone(), at: calls.before + calls.listed.len() - 1, done: false }
     }
 
     fn settle(&self, at: usize, outcome: CallOutcome) {
+        let mut calls = lock(&self.calls);
         // The journal may have been cleared meanwhile.
-        if let Some(call) = lock(&self.calls).get_mut(at) {
+        let listed = at.checked_sub(calls.before);
+        if let Some(call) = listed.and_then(|at| calls.listed.get_mut(at)) {
             call.outcome = outcome;
         }
     }

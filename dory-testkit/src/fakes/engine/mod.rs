@@ -81,6 +81,13 @@ impl FakeEngine {
         self
     }
 
+    /// Lets it need a program that only helpers have.
+    #[must_use]
+    pub fn needing_a_helper(mut self) -> Self {
+        self.capabilities.self_contained = false;
+        self
+    }
+
     /// Lets it know these options; it knows none otherwise.
     #[must_use]
     pub fn with_options(mut self, names: &[&str]) -> Self {

@@ -27,6 +27,7 @@ pub use writer::{Killed, WriterTurn};
 
 use self::state::State;
 use super::{Call, FakeClock, Journal};
+use crate::faults::FaultyPort;
 
 pub(crate) const PORT: &str = "runtime";
 
@@ -186,7 +187,6 @@ impl FakeRuntime {
     }
 
     /// Removes a container and makes it anew from the same settings, under another id, as compose does after a change.
-    #[must_use]
     pub fn recreate(&self, container: &str) -> Container {
         self.change(|state| state.recreate(container))
     }
@@ -242,8 +242,9 @@ impl FakeRuntime {
     /// # Panics
     /// If the port has no such method.
     pub fn kill_helpers_on(&self, method: &str) {
-        let known = port::METHODS.iter().find(|known| **known == method);
-        let known = known.unwrap_or_else(|| panic!("the port has no method `{method}`, but {:?}", port::METHODS));
+        let methods = <dyn ContainerRuntime as FaultyPort>::METHODS;
+        let known = methods.iter().find(|known| **known == method);
+        let known = known.unwrap_or_else(|| panic!("the port has no method `{method}`, but {methods:?}"));
         self.lock().kill_on = Some(known);
     }
 

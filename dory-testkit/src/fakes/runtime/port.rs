@@ -24,31 +24,6 @@ use crate::fakes::journal::Pending;
 /// The label by which this runtime knows its helpers.
 const HELPER_LABEL: &str = "dory.helper";
 
-/// Every method of the port, by name.
-pub(crate) const METHODS: [&str; 21] = [
-    "info",
-    "list_containers",
-    "inspect_container",
-    "stop",
-    "start",
-    "pause",
-    "unpause",
-    "wait_until",
-    "exec",
-    "events",
-    "inspect_image",
-    "remove_image",
-    "list_volumes",
-    "inspect_volume",
-    "create_volume",
-    "remove_volume",
-    "list_networks",
-    "ensure_helper_image",
-    "launch_helper",
-    "list_helpers",
-    "remove_helper",
-];
-
 impl FakeRuntime {
     /// Notes a call; fails while the engine cannot be reached; does what a test wants done at this call.
     fn begin(&self, method: &'static str, subject: impl Into<String>, detail: impl Into<String>) -> Result<Pending> {

@@ -19,8 +19,8 @@ pub(super) struct WriterProgram {
     pub(super) shutdown: Option<Arc<Mutex<Step>>>,
 }
 
-/// One turn of a writer: a transaction, if you will. A stop lets it end; a pause freezes it and a kill ends it at
-/// its next [`pause_point`](Self::pause_point), so that half of it is done.
+/// One turn of a writer: a transaction, if you will. A stop lets it end. A pause and a kill come at the worst moment: if
+/// turns have a [`pause_point`](Self::pause_point), the writer is frozen or ended there, with half of its turn done.
 ///
 /// Between turns the writer rests for a moment. It must not call the runtime: that would wait for the writer.
 #[derive(Debug)]
@@ -79,6 +79,8 @@ struct Phase {
     at_rest: bool,
     ended: bool,
     turns: u64,
+    /// Whether the last turn came by a pause point; the first is trusted to.
+    has_pause_points: bool,
 }
 
 #[derive(Debug)]
@@ -94,18 +96,30 @@ impl Gate {
 
     fn pause_point(&self) -> Result<(), Killed> {
         let mut phase = self.lock();
+        phase.has_pause_points = true;
+        phase = self.rest_while_frozen(phase);
+        if phase.wanted == Wanted::Kill { Err(Killed) } else { Ok(()) }
+    }
+
+    /// Whether another turn may begin. One does although the writer is to freeze or to be killed, if that can happen in
+    /// the middle of it.
+    fn next_turn(&self) -> bool {
+        let mut phase = self.lock();
+        let worse_later = std::mem::take(&mut phase.has_pause_points);
+        if worse_later && matches!(phase.wanted, Wanted::Freeze | Wanted::Kill) {
+            return true;
+        }
+        self.rest_while_frozen(phase).wanted == Wanted::Run
+    }
+
+    fn rest_while_frozen<'a>(&self, mut phase: MutexGuard<'a, Phase>) -> MutexGuard<'a, Phase> {
         while phase.wanted == Wanted::Freeze {
             phase.at_rest = true;
             self.changed.notify_all();
             phase = self.changed.wait(phase).unwrap_or_else(PoisonError::into_inner);
         }
         phase.at_rest = false;
-        if phase.wanted == Wanted::Kill { Err(Killed) } else { Ok(()) }
-    }
-
-    /// Whether another turn may begin.
-    fn next_turn(&self) -> bool {
-        self.pause_point().is_ok() && self.lock().wanted == Wanted::Run
+        phase
     }
 
     fn want(&self, wanted: Wanted) {
@@ -160,7 +174,7 @@ impl Writer {
         turns: u64,
         name: &str,
     ) -> Self {
-        let phase = Phase { wanted: Wanted::Run, at_rest: false, ended: false, turns };
+        let phase = Phase { wanted: Wanted::Run, at_rest: false, ended: false, turns, has_pause_points: true };
         let gate = Arc::new(Gate { phase: Mutex::new(phase), changed: Condvar::new() });
         let (program, thread_gate) = (program.clone(), Arc::clone(&gate));
         let thread = std::thread::Builder::new()
