@@ -2,3 +2,5 @@
 
 #[cfg(feature = "object-store")]
 mod catalog;
+#[cfg(feature = "docker")]
+mod docker;

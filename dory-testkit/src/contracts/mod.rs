@@ -5,3 +5,4 @@
 //! the real thing is not on this machine, which [`live`](crate::live) prints, and refuses where it is required.
 
 pub mod catalog_store;
+pub mod container_runtime;
