@@ -5,3 +5,5 @@ mod architecture;
 mod contracts;
 mod formats;
 mod services;
+#[cfg(feature = "docker")]
+mod docker;

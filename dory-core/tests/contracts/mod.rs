@@ -6,3 +6,5 @@ mod clocks;
 mod fake_catalog;
 mod fake_doorbell;
 mod fake_engine;
+#[cfg(feature = "docker")]
+mod docker;

@@ -8,3 +8,4 @@ pub mod backup_engine;
 pub mod catalog_store;
 pub mod clock;
 pub mod doorbell;
+pub mod container_runtime;
