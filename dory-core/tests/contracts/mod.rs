@@ -1,1 +1,4 @@
 //! Every implementation of a port, enrolled in the testkit's suite for it. One file an implementation.
+
+#[cfg(feature = "restic")]
+mod restic;
