@@ -8,3 +8,5 @@ mod fake_doorbell;
 mod fake_engine;
 #[cfg(feature = "docker")]
 mod docker;
+#[cfg(feature = "restic")]
+mod restic;
