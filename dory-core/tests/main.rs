@@ -3,7 +3,7 @@
 
 mod architecture;
 mod contracts;
-mod formats;
-mod services;
 #[cfg(feature = "docker")]
 mod docker;
+mod formats;
+mod services;

@@ -7,5 +7,5 @@
 pub mod backup_engine;
 pub mod catalog_store;
 pub mod clock;
-pub mod doorbell;
 pub mod container_runtime;
+pub mod doorbell;

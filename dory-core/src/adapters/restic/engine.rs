@@ -74,6 +74,7 @@ impl BackupEngine for ResticEngine {
 
     fn capabilities(&self) -> Capabilities {
         Capabilities {
+            self_contained: true,
             forgets_single_snapshots: true,
             keeps_hard_links: true,
             keeps_extended_attributes: true,
