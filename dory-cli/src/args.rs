@@ -21,8 +21,7 @@ pub struct Arguments {
     pub command: Command,
 }
 
-const ENVIRONMENT: &str = concat!(
-    "\
+const ENVIRONMENT: &str = "\
 Settings come from the command line, else from the environment, else from dory.toml (~/.config/dory/dory.toml or
 /etc/dory/dory.toml). Each DORY_… variable can be given as DORY_…_FILE, the path of a file that holds the value.
 
@@ -50,8 +49,7 @@ Exit codes:
     3  done in part, data is missing   10  no space
     4  something is not there          11  this host or version cannot do it
     5  somebody else has it            12  a container that ran does not run now
-    6  credentials or permissions     130  interrupted, and ended in order"
-);
+    6  credentials or permissions     130  interrupted, and ended in order";
 
 /// What holds for every command.
 #[derive(Clone, Debug, Args)]

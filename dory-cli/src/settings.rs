@@ -83,7 +83,7 @@ fn settings_file(named: Option<&Path>) -> Result<BTreeMap<String, String>> {
             _ => {
                 return Err(Error::invalid(
                     &format!("`{key}` in {name}"),
-                    value.to_string(),
+                    value.type_str(),
                     "a text in quotes is expected",
                 ));
             }

@@ -3,4 +3,7 @@
 
 mod architecture;
 mod contracts;
+#[cfg(feature = "docker")]
+mod docker;
+mod formats;
 mod services;

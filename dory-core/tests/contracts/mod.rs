@@ -3,6 +3,10 @@
 #[cfg(feature = "object-store")]
 mod catalog;
 mod clocks;
+#[cfg(feature = "docker")]
+mod docker;
 mod fake_catalog;
 mod fake_doorbell;
 mod fake_engine;
+#[cfg(feature = "restic")]
+mod restic;

@@ -164,19 +164,28 @@ async fn a_cancelled_backup_starts_everything_again_and_makes_no_point() {
 async fn a_dropped_backup_ends_in_order_by_itself() {
     let bench = Bench::new();
     bench.database("db");
-    let (told, mut stopping) = tokio::sync::mpsc::unbounded_channel();
-    let events = RunEvents::new(move |event| match event {
-        RunEvent::Quieting { .. } => drop(told.send("stopping")),
-        RunEvent::Resumed { .. } => drop(told.send("resumed")),
-        _ => {}
+    let (told, mut events_told) = tokio::sync::mpsc::unbounded_channel();
+    let reading = told.clone();
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let held = std::sync::Mutex::new(held);
+    bench.engine.before_reading(move |_| {
+        let _ = reading.send("reading");
+        // Until the test ends: an engine that never comes back.
+        let _ = held.lock().unwrap().recv();
+    });
+    let events = RunEvents::new(move |event| {
+        if matches!(event, RunEvent::Resumed { .. }) {
+            let _ = told.send("resumed");
+        }
     });
     let (the_request, cancel) = (request("db"), Cancel::new());
     tokio::select! {
         _ = bench.dory.run_backup(&the_request, &cancel, &events) => panic!("it was to be dropped"),
-        word = stopping.recv() => assert_eq!(word, Some("stopping")),
+        word = events_told.recv() => assert_eq!(word, Some("reading")),
     }
-    assert_eq!(stopping.recv().await, Some("resumed"));
+    assert_eq!(events_told.recv().await, Some("resumed"));
     assert_eq!(bench.runtime.state_of("db"), ContainerState::Running);
+    drop(release);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -184,7 +193,7 @@ async fn a_recreated_container_keeps_its_history() {
     let bench = Bench::new();
     bench.database("db");
     let first = bench.back_up("db").await.unwrap();
-    bench.runtime.recreate("db");
+    let _ = bench.runtime.recreate("db");
     let second = bench.back_up("db").await.unwrap();
     assert_eq!(first.backup, second.backup);
     let backup = bench.dory.find_backup("db").await.unwrap();

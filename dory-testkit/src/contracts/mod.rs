@@ -7,4 +7,5 @@
 pub mod backup_engine;
 pub mod catalog_store;
 pub mod clock;
+pub mod container_runtime;
 pub mod doorbell;

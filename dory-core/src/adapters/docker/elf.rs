@@ -147,7 +147,7 @@ mod tests {
         };
         assert_eq!(Elf::read(&File::open(libc).unwrap()).unwrap().soname.as_deref(), Some("libc.so.6"));
         let own = Elf::read(&File::open("/proc/self/exe").unwrap()).unwrap();
-        assert!(own.interpreter.unwrap().starts_with("/lib"), "a dynamic program has a loader");
+        assert!(own.interpreter.unwrap().is_file(), "a dynamic program has a loader");
         assert_eq!(own.soname, None);
     }
 

@@ -121,9 +121,10 @@ fn loaded_libraries(maps: &str, executable: &Path) -> Vec<PathBuf> {
             let (fields, path) = line.split_at(line.find('/')?);
             let executable_pages = fields.split_ascii_whitespace().nth(1)?.contains('x');
             // A library that was upgraded meanwhile: its successor has the same name and interface.
-            executable_pages.then(|| PathBuf::from(path.strip_suffix(" (deleted)").unwrap_or(path)))
+            let is_file = executable_pages && !path.starts_with("/memfd:");
+            is_file.then(|| PathBuf::from(path.strip_suffix(" (deleted)").unwrap_or(path)))
         })
-        .filter(|path| path != executable && !path.starts_with("/memfd:"))
+        .filter(|path| path != executable)
         .collect();
     libraries.sort_unstable();
     libraries.dedup();

@@ -29,19 +29,24 @@ pub(super) fn hint(wanted: &str, names: &[&str]) -> Option<String> {
     }
 }
 
-/// How many characters must be inserted, deleted or replaced to get from `a` to `b` (Levenshtein).
+/// How many characters must be inserted, deleted, replaced or swapped with their neighbour to get from `a` to `b`.
 fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, to) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    // The rows of the usual table for one character less, and for two.
+    let mut one_less: Vec<usize> = (0..=b.len()).collect();
+    let mut two_less = one_less.clone();
+    for i in 0..a.len() {
+        let mut row = vec![i + 1];
+        for j in 0..b.len() {
+            let mut least = (row[j] + 1).min(one_less[j + 1] + 1).min(one_less[j] + usize::from(a[i] != b[j]));
+            if i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j] {
+                least = least.min(two_less[j - 1] + 1);
+            }
+            row.push(least);
         }
+        two_less = std::mem::replace(&mut one_less, row);
     }
-    row[b.len()]
+    one_less[b.len()]
 }
 
 #[cfg(test)]
@@ -49,10 +54,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn distances_are_levenshteins() {
-        for (a, b, expected) in
-            [("", "", 0), ("", "abc", 3), ("kitten", "sitting", 3), ("db", "bd", 2), ("same", "same", 0)]
-        {
+    fn distances_count_edits() {
+        for (a, b, expected) in [
+            ("", "", 0),
+            ("", "abc", 3),
+            ("kitten", "sitting", 3),
+            ("db", "bd", 1),
+            ("ca", "abc", 3),
+            ("same", "same", 0),
+        ] {
             assert_eq!(distance(a, b), expected, "{a} {b}");
             assert_eq!(distance(b, a), expected, "{b} {a}");
         }

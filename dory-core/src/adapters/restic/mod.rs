@@ -1,1 +1,21 @@
-//! restic's repository format.
+//! restic's repository format, written and read in this process.
+//!
+//! `rustic_core` cuts, encrypts and packs; what touches folders is ours, because that is what Dory is judged by: the
+//! walk that reads them (`source`), and the restore that writes them (`restore`). Repositories live in the same
+//! object stores as the catalog (`backend`), and restic itself can read and write them.
+
+mod backend;
+mod backup;
+mod browse;
+mod engine;
+mod fetch;
+mod go_mode;
+mod keep;
+mod open;
+mod progress;
+mod repository;
+mod restore;
+mod source;
+mod translate;
+
+pub use engine::{Connect, ResticEngine};

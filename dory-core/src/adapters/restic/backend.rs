@@ -1,0 +1,321 @@
+//! An object store as `rustic_core` wants to see it: restic's standard layout below one folder of the store.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
+use rustic_core::{BytesList, FileType, Id, ReadBackend, RusticResult, WriteBackend};
+use tokio::runtime::Handle;
+
+use super::translate::{from_store, into_rustic};
+use crate::error::{Error, ErrorKind, ErrorRecord, Result};
+
+/// How long to wait before each further attempt. The store's own client has retried by then: this is for what it
+/// does not, such as a body that breaks off.
+const PAUSES: [Duration; 3] = [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(4)];
+
+/// One repository's folder in a store.
+#[derive(Clone)]
+pub(super) struct Location {
+    pub(super) store: Arc<dyn ObjectStore>,
+    /// The repository's folder, as the store's client sees it.
+    pub(super) root: Path,
+    /// The same for people.
+    pub(super) name: String,
+    pub(super) runtime: Handle,
+}
+
+/// A [`Location`] as one piece of work uses it, from any thread that is not the runtime's.
+///
+/// Once a write failed, no index and no snapshot is written any more: `rustic_core` passes over some failures of its
+/// workers, and would go on to record a snapshot whose data is not there.
+pub(super) struct StoreBackend {
+    at: Location,
+    cancelled: Arc<AtomicBool>,
+    failure: Mutex<Option<ErrorRecord>>,
+    written: AtomicU64,
+    keys_written: Mutex<Vec<Id>>,
+    only_key: Option<Id>,
+    preloaded: Mutex<Vec<Preloaded>>,
+}
+
+/// A stretch of a pack that was fetched ahead.
+struct Preloaded {
+    pack: Id,
+    offset: u32,
+    bytes: Bytes,
+}
+
+impl StoreBackend {
+    pub(super) fn new(at: Location, cancelled: Arc<AtomicBool>) -> Self {
+        Self {
+            at,
+            cancelled,
+            failure: Mutex::default(),
+            written: AtomicU64::new(0),
+            keys_written: Mutex::default(),
+            only_key: None,
+            preloaded: Mutex::default(),
+        }
+    }
+
+    /// The same repository as if it had this key alone.
+    pub(super) fn with_only_key(&self, key: Id) -> Self {
+        Self { only_key: Some(key), ..Self::new(self.at.clone(), Arc::clone(&self.cancelled)) }
+    }
+
+    /// What to call the repository in errors.
+    pub(super) fn name(&self) -> &str {
+        &self.at.name
+    }
+
+    /// Bytes written so far.
+    pub(super) fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// Whether going on is of no use: somebody gave up, or a write failed.
+    pub(super) fn has_ended(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed) || lock(&self.failure).is_some()
+    }
+
+    /// The first write that failed.
+    pub(super) fn failure(&self) -> Option<Error> {
+        lock(&self.failure).clone().map(Error::from)
+    }
+
+    /// The keys that were written.
+    pub(super) fn keys_written(&self) -> Vec<Id> {
+        lock(&self.keys_written).clone()
+    }
+
+    /// Whether there is a repository.
+    pub(super) fn has_config(&self) -> Result<bool> {
+        match self.size(FileType::Config, &Id::default()) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Everything there is: sizes in bytes.
+    pub(super) fn sizes(&self) -> Result<Vec<u64>> {
+        self.attempt("list", &self.at.name, || {
+            let list = self.at.store.list(Some(&self.at.root));
+            self.at.runtime.block_on(list.map_ok(|object| object.size).try_collect())
+        })
+    }
+
+    /// Removes an object; one that is gone is no error.
+    pub(super) fn delete(&self, kind: FileType, id: &Id) -> Result<()> {
+        let path = self.path(kind, id);
+        let result = self.attempt("delete", path.as_ref(), || self.at.runtime.block_on(self.at.store.delete(&path)));
+        match result {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Fetches stretches of packs, which [`ReadBackend::read_partial`] then serves until they are dropped.
+    pub(super) fn preload(&self, pack: Id, range: Range<u32>) -> Result<()> {
+        let bytes = self.get_range(FileType::Pack, &pack, range.start, range.end - range.start)?;
+        lock(&self.preloaded).push(Preloaded { pack, offset: range.start, bytes });
+        Ok(())
+    }
+
+    /// Drops what was fetched ahead from this place on.
+    pub(super) fn unload(&self, pack: Id, offset: u32) {
+        lock(&self.preloaded).retain(|stretch| stretch.pack != pack || stretch.offset != offset);
+    }
+
+    fn preloaded(&self, pack: &Id, offset: u32, length: u32) -> Option<Bytes> {
+        lock(&self.preloaded).iter().find_map(|stretch| {
+            let start = offset.checked_sub(stretch.offset).filter(|_| stretch.pack == *pack)? as usize;
+            let end = start.checked_add(length as usize)?;
+            (end <= stretch.bytes.len()).then(|| stretch.bytes.slice(start..end))
+        })
+    }
+
+    fn path(&self, kind: FileType, id: &Id) -> Path {
+        let root = self.at.root.clone();
+        let hex = id.to_hex();
+        match kind {
+            FileType::Config => root.join(kind.dirname()),
+            FileType::Pack => root.join(kind.dirname()).join(&hex.as_str()[..2]).join(hex.as_str()),
+            _ => root.join(kind.dirname()).join(hex.as_str()),
+        }
+    }
+
+    fn size(&self, kind: FileType, id: &Id) -> Result<u64> {
+        let path = self.path(kind, id);
+        self.attempt("look for", path.as_ref(), || {
+            self.at.runtime.block_on(self.at.store.head(&path)).map(|object| object.size)
+        })
+    }
+
+    fn get(&self, kind: FileType, id: &Id) -> Result<Bytes> {
+        let path = self.path(kind, id);
+        let result = self.attempt("read", path.as_ref(), || {
+            self.at.runtime.block_on(async { self.at.store.get(&path).await?.bytes().await })
+        });
+        result.map_err(|error| match (error.kind(), kind) {
+            // Whoever prunes replaces index files by others.
+            (ErrorKind::NotFound, FileType::Index) => {
+                Error::new(ErrorKind::Conflict, "read", path.as_ref(), "it was replaced meanwhile").with_source(error)
+            }
+            _ => error,
+        })
+    }
+
+    fn get_range(&self, kind: FileType, id: &Id, offset: u32, length: u32) -> Result<Bytes> {
+        let path = self.path(kind, id);
+        let range = u64::from(offset)..u64::from(offset) + u64::from(length);
+        let corrupt = |reason: String| Error::new(ErrorKind::Corrupt, "read", path.as_ref(), reason);
+        let result = self
+            .attempt("read", path.as_ref(), || self.at.runtime.block_on(self.at.store.get_range(&path, range.clone())));
+        match result {
+            Ok(bytes) if bytes.len() == length as usize => Ok(bytes),
+            Ok(bytes) => Err(corrupt(format!("it ends {} bytes early", (length as usize).saturating_sub(bytes.len())))),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                Err(corrupt("snapshots need it, and it is missing".to_owned()).with_source(error))
+            }
+            // A range beyond the end is an error like any other to some stores.
+            Err(error) if error.kind() == ErrorKind::Unavailable => match self.size(kind, id) {
+                Ok(size) if size < range.end => Err(corrupt(format!("it is {size} bytes long, {} needed", range.end))),
+                _ => Err(error),
+            },
+            Err(error) => Err(error),
+        }
+    }
+
+    fn put(&self, kind: FileType, id: &Id, content: &PutPayload) -> Result<()> {
+        if let Some(failure) = self.failure() {
+            return Err(failure);
+        }
+        let path = self.path(kind, id);
+        let size = content.content_length() as u64;
+        let result = if kind == FileType::Config {
+            self.create(&path, content)
+        } else {
+            self.attempt("write", path.as_ref(), || {
+                self.at.runtime.block_on(self.at.store.put(&path, content.clone())).map(drop)
+            })
+        };
+        match &result {
+            Ok(()) => {
+                self.written.fetch_add(size, Ordering::Relaxed);
+                if kind == FileType::Key {
+                    lock(&self.keys_written).push(*id);
+                }
+            }
+            Err(error) => {
+                lock(&self.failure).get_or_insert_with(|| error.to_record());
+            }
+        }
+        result
+    }
+
+    /// Writes what nobody may overwrite. A first attempt may have succeeded without telling so.
+    fn create(&self, path: &Path, content: &PutPayload) -> Result<()> {
+        let put = self.at.store.put_opts(path, content.clone(), PutMode::Create.into());
+        let result = self.at.runtime.block_on(put).map_err(|error| from_store(error, "create", path.as_ref()));
+        match result {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                let mine = Bytes::from(content.clone());
+                if self.get(FileType::Config, &Id::default())? == mine { Ok(()) } else { Err(error) }
+            }
+            result => result.map(drop),
+        }
+    }
+
+    /// Tries until it works, or fails in a way that trying again does not help.
+    fn attempt<T>(
+        &self,
+        operation: &str,
+        subject: &str,
+        mut call: impl FnMut() -> object_store::Result<T>,
+    ) -> Result<T> {
+        let mut pauses = PAUSES.into_iter();
+        loop {
+            if self.cancelled.load(Ordering::Relaxed) {
+                return Err(Error::new(ErrorKind::Cancelled, operation, subject, "nobody waits for it any more"));
+            }
+            match call().map_err(|error| from_store(error, operation, subject)) {
+                Err(error) if error.kind().is_transient() => match pauses.next() {
+                    Some(pause) => thread::sleep(pause),
+                    None => return Err(error),
+                },
+                result => return result,
+            }
+        }
+    }
+}
+
+impl ReadBackend for StoreBackend {
+    fn location(&self) -> String {
+        self.at.name.clone()
+    }
+
+    fn list_with_size(&self, kind: FileType) -> RusticResult<Vec<(Id, u32)>> {
+        if let (FileType::Key, Some(key)) = (kind, self.only_key) {
+            return Ok(vec![(key, 0)]);
+        }
+        if kind == FileType::Config {
+            return match self.size(kind, &Id::default()) {
+                Ok(size) => Ok(vec![(Id::default(), u32::try_from(size).unwrap_or(u32::MAX))]),
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+                Err(error) => Err(into_rustic(error)),
+            };
+        }
+        let folder = self.at.root.clone().join(kind.dirname());
+        let objects: Vec<_> = self
+            .attempt("list", folder.as_ref(), || {
+                self.at.runtime.block_on(self.at.store.list(Some(&folder)).try_collect())
+            })
+            .map_err(into_rustic)?;
+        // What is not named as the format names things is not the format's: half an upload, somebody's notes.
+        let known = objects.iter().filter_map(|object| {
+            let id = object.location.filename()?.parse().ok()?;
+            Some((id, u32::try_from(object.size).unwrap_or(u32::MAX)))
+        });
+        Ok(known.collect())
+    }
+
+    fn read_full(&self, kind: FileType, id: &Id) -> RusticResult<Bytes> {
+        self.get(kind, id).map_err(into_rustic)
+    }
+
+    fn read_partial(&self, kind: FileType, id: &Id, _cacheable: bool, offset: u32, length: u32) -> RusticResult<Bytes> {
+        if kind == FileType::Pack
+            && let Some(bytes) = self.preloaded(id, offset, length)
+        {
+            return Ok(bytes);
+        }
+        self.get_range(kind, id, offset, length).map_err(into_rustic)
+    }
+
+    fn warmup_path(&self, kind: FileType, id: &Id) -> String {
+        self.path(kind, id).to_string()
+    }
+}
+
+impl WriteBackend for StoreBackend {
+    fn write_bytes(&self, kind: FileType, id: &Id, _cacheable: bool, content: BytesList) -> RusticResult<()> {
+        let content: PutPayload = content.into_vec().into_iter().collect();
+        self.put(kind, id, &content).map_err(into_rustic)
+    }
+
+    fn remove(&self, kind: FileType, id: &Id, _cacheable: bool) -> RusticResult<()> {
+        self.delete(kind, id).map_err(into_rustic)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,196 @@
+//! The documents as they stand in stores, byte for byte: what was written once must be read for ever.
+//!
+//! A file in `golden/` is never edited. A change of format gets a new file beside the old ones, and both must read.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use dory_core::domain::backup::{Backup, ContainerSeen};
+use dory_core::domain::container::MountKind;
+use dory_core::domain::event::{Warning, WarningKind};
+use dory_core::domain::fleet::{Fleet, FleetEncryption};
+use dory_core::domain::id::{
+    BackupId, ContainerId, ContainerName, ImageRef, MountKey, PointId, RunId, ServerName, SnapshotId, VolumeName,
+};
+use dory_core::domain::identity::{ComposePlace, Identity};
+use dory_core::domain::policy::{EngineKind, PolicyOverrides, StopMode};
+use dory_core::domain::restore_point::{Consistency, PointMount, PointOrigin, PointSize, RestorePoint};
+use dory_core::domain::run::{Outcome, Run, RunKind};
+use dory_core::services::Catalog;
+use dory_core::{ErrorKind, ErrorRecord};
+use dory_testkit::fakes::{FakeClock, MemoryCatalog};
+use jiff::{SignedDuration, Timestamp};
+
+fn store() -> (MemoryCatalog, Catalog) {
+    let memory = MemoryCatalog::new();
+    let catalog = Catalog::new(memory.port(), FakeClock::new().port());
+    (memory, catalog)
+}
+
+/// What is in `golden/<name>`; with `DORY_UPDATE_GOLDEN=1`, `now` is put there if there is no such file.
+fn golden(name: &str, now: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    if !path.exists() && std::env::var_os("DORY_UPDATE_GOLDEN").is_some() {
+        fs::write(&path, now).unwrap();
+    }
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn backup() -> Backup {
+    let container_id = ContainerId::parse("4f1c".repeat(16)).unwrap();
+    let container = ContainerName::parse("shop-db-1").unwrap();
+    let volume = VolumeName::parse("shop_data").unwrap();
+    Backup {
+        id: BackupId::parse("shop-db-1-4f1c4f1c4f1c").unwrap(),
+        name: "shop database".into(),
+        server: ServerName::parse("alpha").unwrap(),
+        identity: Identity {
+            container: container.clone(),
+            compose: Some(ComposePlace { project: "shop".into(), service: "db".into(), number: "1".into() }),
+            label: Some("shop-db".into()),
+            volumes: vec![volume.clone()],
+        },
+        containers: vec![ContainerSeen {
+            id: container_id.clone(),
+            name: container.clone(),
+            first_seen: at("2026-11-01T00:00:00Z"),
+        }],
+        created_at: at("2026-11-01T00:00:00Z"),
+        last_attempt_at: Some(at("2026-11-23T04:50:00Z")),
+        marked: Some(true),
+        policy: PolicyOverrides {
+            stop: Some(StopMode::Pause),
+            engine: Some(EngineKind::Duplicity),
+            engine_options: BTreeMap::from([("volsize".into(), "50".into())]),
+            exclude: Some(vec!["cache/**".into()]),
+        },
+        description: Some("orders and customers".into()),
+        metadata: BTreeMap::from([("owner".into(), "billing".into())]),
+        points: vec![RestorePoint {
+            id: PointId::parse("01K9ZZZZZZZZZZZZZZZZZZZZZZ").unwrap(),
+            taken_at: at("2026-11-23T04:50:12.345678901Z"),
+            origin: PointOrigin::Manual,
+            engine: EngineKind::Restic,
+            snapshot: SnapshotId::parse("ab".repeat(32)).unwrap(),
+            run: RunId::parse("01K9ZZZZZZZZZZZZZZZZZZZZZY").unwrap(),
+            container,
+            container_id,
+            image_id: ImageRef::parse("sha256:00ff").unwrap(),
+            mounts: vec![PointMount {
+                key: MountKey::parse("var-lib-postgresql-data").unwrap(),
+                kind: MountKind::Volume { name: volume, driver: "local".into() },
+                destination: "/var/lib/postgresql/data".into(),
+                source: "/var/lib/docker/volumes/shop_data/_data".into(),
+            }],
+            consistency: Consistency::Stopped,
+            stop_window: Some(SignedDuration::from_millis(2_345)),
+            elapsed: SignedDuration::from_secs(17),
+            size: PointSize { files: 1_369, bytes: 2_000_000_000, stored_bytes: 104_000_000 },
+            warnings: vec![Warning {
+                kind: WarningKind::Unreadable,
+                path: r"var-lib-postgresql-data/odd\xff".parse().unwrap(),
+                detail: "Input/output error".into(),
+            }],
+            warning_count: 1,
+            name: Some("before production reload 2016-02-10".into()),
+            description: Some("all is well".into()),
+            deleting: false,
+        }],
+        engines: vec![EngineKind::Restic, EngineKind::Duplicity],
+        deleting_since: None,
+    }
+}
+
+#[tokio::test]
+async fn a_backup_document() {
+    let (memory, catalog) = store();
+    catalog.create_backup(&backup()).await.unwrap();
+    let key = "backups/shop-db-1-4f1c4f1c4f1c.json";
+    let written = memory.peek(key).unwrap();
+    let golden = golden("backup-1.json", &written);
+    assert_eq!(written, golden);
+
+    let (memory, catalog) = store();
+    memory.put(key, golden);
+    assert_eq!(catalog.backup(&backup().id).await.unwrap(), backup());
+}
+
+#[tokio::test]
+async fn a_fleet_document() {
+    let fleet = Fleet {
+        id: "01K9ZZZZZZZZZZZZZZZZZZZZZX".into(),
+        created_at: at("2026-11-01T00:00:00Z"),
+        encryption: FleetEncryption::Passphrase { check: "b3".repeat(32) },
+    };
+    let (memory, catalog) = store();
+    catalog.create_fleet(&fleet).await.unwrap();
+    let written = memory.peek("dory.json").unwrap();
+    let golden = golden("fleet-1.json", &written);
+    assert_eq!(written, golden);
+
+    let (memory, catalog) = store();
+    memory.put("dory.json", golden);
+    assert_eq!(catalog.fleet().await.unwrap(), Some(fleet));
+}
+
+#[tokio::test]
+async fn a_run_document() {
+    let run = Run {
+        id: RunId::parse("01K9ZZZZZZZZZZZZZZZZZZZZZY").unwrap(),
+        server: ServerName::parse("alpha").unwrap(),
+        kind: RunKind::Backup,
+        backup: backup().id,
+        started_at: at("2026-11-23T04:50:00Z"),
+        elapsed: SignedDuration::from_secs(17),
+        outcome: Outcome::Failed,
+        point: None,
+        error: Some(ErrorRecord {
+            kind: ErrorKind::Full,
+            operation: "write pack".into(),
+            subject: "data/x".into(),
+            reason: "no space left".into(),
+            hint: Some("make room in the store".into()),
+            causes: vec!["No space left on device (os error 28)".into()],
+        }),
+        log: vec!["stopping shop-db-1".into()],
+    };
+    let (memory, catalog) = store();
+    catalog.record_run(&run).await.unwrap();
+    let written = memory.peek("runs/alpha/01K9ZZZZZZZZZZZZZZZZZZZZZY.json").unwrap();
+    assert_eq!(written, golden("run-1.json", &written));
+}
+
+#[tokio::test]
+async fn a_newer_format_is_refused_with_what_to_do() {
+    let (memory, catalog) = store();
+    memory.put("dory.json", r#"{"format": 2, "counter": 1, "body": {"anything": true}}"#);
+    let error = catalog.fleet().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.hint().unwrap().contains("update"));
+}
+
+#[tokio::test]
+async fn a_damaged_document_is_named_and_the_others_still_work() {
+    let (memory, catalog) = store();
+    catalog.create_backup(&backup()).await.unwrap();
+    memory.put("backups/broken.json", "{\"format\": 1, \"counter\"");
+    let list = catalog.backups().await.unwrap();
+    assert_eq!(list.backups.len(), 1);
+    let [error] = list.damaged.as_slice() else { panic!("{:?}", list.damaged) };
+    assert_eq!((error.kind(), error.subject()), (ErrorKind::Corrupt, "backups/broken.json"));
+}
+
+#[tokio::test]
+async fn unchanged_documents_are_read_once() {
+    let (memory, catalog) = store();
+    catalog.create_backup(&backup()).await.unwrap();
+    catalog.backups().await.unwrap();
+    memory.journal().clear();
+    catalog.backups().await.unwrap();
+    assert_eq!(memory.journal().only(&["catalog get"]), Vec::<String>::new());
+}

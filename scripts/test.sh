@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Everything CI runs: formatting, lints, layers, docs, and every test, live parts included.
+# What is not on this machine is skipped and says so; DORY_REQUIRE=docker,duplicity,restic,gcs,s3 makes that a failure.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+step() { printf '\n== %s (%s s)\n' "$1" "$SECONDS"; }
+
+step "what the tests need"
+scripts/setup.sh
+
+step "formatting"
+cargo fmt --all --check
+
+step "layers: the core alone knows no container engine and no cloud, and never a frontend"
+alone=$(cargo tree -p dory-core --no-default-features -e normal --prefix none)
+if grep -E '^(bollard|object_store|reqwest|rustic_core|hyper) ' <<<"$alone"; then
+    echo "dory-core without features depends on the above: put it behind a feature" >&2
+    exit 1
+fi
+whole=$(cargo tree -p dory-core -e normal --prefix none)
+if grep -E '^(clap|axum) ' <<<"$whole"; then
+    echo "dory-core depends on a frontend's library" >&2
+    exit 1
+fi
+
+step "lints"
+cargo clippy --workspace --all-targets --quiet -- -D warnings
+for feature in docker duplicity object-store restic; do
+    cargo clippy -p dory-core --no-default-features --features "$feature" --quiet -- -D warnings
+done
+
+step "tests"
+cargo nextest run --workspace --no-fail-fast
+
+step "examples in the docs"
+cargo test --workspace --doc --quiet
+
+step "docs"
+RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --quiet
+
+step "nothing was left behind"
+if docker ps -a --filter label=dory.helper --format '{{.Names}}' | grep .; then
+    echo "the helpers above were left behind" >&2
+    exit 1
+fi
+step "done"
