@@ -2,3 +2,5 @@
 
 #[cfg(feature = "object-store")]
 mod catalog;
+#[cfg(feature = "object-store")]
+mod gcs_client;
