@@ -10,3 +10,4 @@ pub mod contracts;
 pub mod fakes;
 pub mod gcs;
 pub mod live;
+pub mod servers;
