@@ -3,4 +3,6 @@
 #[cfg(feature = "object-store")]
 mod catalog;
 #[cfg(feature = "object-store")]
+mod fake_gcs;
+#[cfg(feature = "object-store")]
 mod gcs_client;

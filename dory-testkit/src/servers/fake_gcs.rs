@@ -43,6 +43,16 @@ impl FakeGcsServer {
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
+
+    /// Makes a bucket.
+    ///
+    /// # Panics
+    /// If it cannot be made.
+    pub fn create_bucket(&self, name: &str) {
+        let body = format!(r#"{{"name":"{name}"}}"#);
+        let status = status("POST", self.port, "/storage/v1/b?project=dory", body.as_bytes());
+        assert_eq!(status, Some(200), "the bucket {name} was not made");
+    }
 }
 
 impl Drop for FakeGcsServer {
