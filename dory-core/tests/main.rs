@@ -7,3 +7,5 @@ mod contracts;
 mod docker;
 mod formats;
 mod services;
+#[cfg(feature = "object-store")]
+mod store;

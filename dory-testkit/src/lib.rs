@@ -15,3 +15,4 @@ pub mod live;
 pub mod world;
 
 pub use world::World;
+pub mod servers;

@@ -17,6 +17,8 @@ use crate::error::{Error, Result};
 /// - **Versions never recur** for a key, even when the same bytes are written again. Callers help by putting a counter
 ///   into every document, since some stores derive the version from the content.
 /// - **Cancellation**: a write whose future was dropped may or may not have happened; read to find out.
+/// - **Lost answers**: a write that happened is not reported as refused, unless another writer has built on it already.
+///   So whoever meets a conflict reads again and looks for its own entry; entries need names of their own.
 ///
 /// # Where they may differ
 /// [`DocumentStat::modified`] is the store's clock, which may not be ours, and in steps of a second or less.

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use dory_core::adapters::object_store::{FolderCatalogStore, ObjectCatalogStore, open_catalog};
+use dory_core::adapters::object_store::{FolderCatalogStore, ObjectCatalogStore, ensure_bucket, open_catalog};
 use dory_core::domain::store_url::{StoreAccess, StoreCredentials};
 use dory_core::ports::{CatalogStore, SystemClock};
 use dory_testkit::catalog_store_contract;
 use dory_testkit::contracts::catalog_store::{Subject, the_same_bytes_get_a_new_version};
 use dory_testkit::gcs::{GcsConfig, GcsServer};
+use dory_testkit::live::or_skip;
+use dory_testkit::servers;
 use object_store::memory::InMemory;
+use ulid::Ulid;
 
 async fn in_a_folder() -> Option<Subject> {
     let folder = tempfile::tempdir().unwrap();
@@ -43,10 +46,28 @@ async fn in_gcs_by_token() -> Option<Subject> {
     Some(Subject::new(open_catalog(&access).unwrap(), open_catalog(&access).unwrap()).keeping(server))
 }
 
+/// A real S3 server, which verifies signatures; each test has a prefix of its own.
+async fn in_s3() -> Option<Subject> {
+    let server = or_skip("s3", servers::seaweedfs())?;
+    let access = server.access("dory-contract", &Ulid::generate().to_string());
+    ensure_bucket(&access, None).await.unwrap();
+    Some(Subject::new(open_catalog(&access).unwrap(), open_catalog(&access).unwrap()).keeping(server))
+}
+
+/// Microsoft's emulator; each test has a prefix of its own.
+async fn in_azure() -> Option<Subject> {
+    let server = or_skip("azure", servers::azurite())?;
+    let access = server.access("dory-contract", &Ulid::generate().to_string());
+    ensure_bucket(&access, None).await.unwrap();
+    Some(Subject::new(open_catalog(&access).unwrap(), open_catalog(&access).unwrap()).keeping(server))
+}
+
 catalog_store_contract!(folder, in_a_folder());
 catalog_store_contract!(memory, in_memory());
 catalog_store_contract!(gcs_by_keys, in_gcs_by_keys());
 catalog_store_contract!(gcs_by_token, in_gcs_by_token());
+catalog_store_contract!(s3, in_s3());
+catalog_store_contract!(azure, in_azure());
 
 #[tokio::test]
 async fn a_folder_versions_the_same_bytes_anew() {

@@ -8,5 +8,9 @@ mod docker;
 mod fake_catalog;
 mod fake_doorbell;
 mod fake_engine;
+#[cfg(feature = "object-store")]
+mod fake_gcs;
+#[cfg(feature = "object-store")]
+mod gcs_client;
 #[cfg(feature = "restic")]
 mod restic;

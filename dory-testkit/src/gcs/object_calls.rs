@@ -3,11 +3,12 @@
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use http::StatusCode;
 use http::header::{
-    ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, LAST_MODIFIED,
+    ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, IF_MATCH, IF_MODIFIED_SINCE,
+    IF_NONE_MATCH, IF_UNMODIFIED_SINCE, LAST_MODIFIED,
 };
 use http::response::Builder;
+use http::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 
 use super::answer::{Refusal, empty, tag, xml};
@@ -53,15 +54,8 @@ pub(super) fn get(state: &mut State, call: &Call) -> Result<Response, Refusal> {
     if call.query.get("generation").is_some_and(|wanted| *wanted != object.generation.to_string()) {
         return Err(Refusal::no_such_key(key));
     }
-    let generation = object.generation.to_string();
-    let named = |header: http::HeaderName| call.header(header.as_str());
-    if call.cloud_header(IF_GENERATION).is_some_and(|wanted| wanted != generation)
-        || named(IF_MATCH).is_some_and(|etag| etag != "*" && etag != object.etag)
-    {
-        return Err(Refusal::precondition_failed());
-    }
-    if named(IF_NONE_MATCH).is_some_and(|etag| etag == "*" || etag == object.etag) {
-        return Ok(empty(StatusCode::NOT_MODIFIED));
+    if let Some(outcome) = condition(call, &object) {
+        return outcome;
     }
     let total = object.bytes.len();
     let (status, bytes, range) = match call.header("range").map(|text| range(text, total)) {
@@ -83,13 +77,38 @@ pub(super) fn get(state: &mut State, call: &Call) -> Result<Response, Refusal> {
     if let Some(range) = range {
         response = response.header(CONTENT_RANGE, range);
     }
-    let bytes = if call.method == http::Method::HEAD {
+    let bytes = if call.method == Method::HEAD {
         response = response.header(CONTENT_LENGTH, bytes.len());
         Bytes::new()
     } else {
         bytes
     };
     Ok(response.body(Body::from(bytes)).unwrap())
+}
+
+/// The outcome of a read whose conditions do not hold (RFC 9110, 13.2.2); `None` where they do.
+fn condition(call: &Call, object: &Object) -> Option<Result<Response, Refusal>> {
+    let names_it = |etags: &str| etags.split(',').any(|etag| matches!(etag.trim(), "*") || etag.trim() == object.etag);
+    let changed_since = |text: &str| {
+        let date = jiff::fmt::rfc2822::parse(text).ok()?;
+        Some(object.modified.as_second() > date.timestamp().as_second())
+    };
+    let named = |header: HeaderName| call.header(header.as_str());
+    let failed = match (call.cloud_header(IF_GENERATION), named(IF_MATCH), named(IF_UNMODIFIED_SINCE)) {
+        (Some(wanted), ..) => wanted != object.generation.to_string(),
+        (_, Some(etags), _) => !names_it(etags),
+        (_, _, Some(date)) => changed_since(date) == Some(true),
+        _ => false,
+    };
+    if failed {
+        return Some(Err(Refusal::precondition_failed()));
+    }
+    let unmodified = match (named(IF_NONE_MATCH), named(IF_MODIFIED_SINCE)) {
+        (Some(etags), _) => names_it(etags),
+        (_, Some(date)) => changed_since(date) == Some(false),
+        _ => false,
+    };
+    unmodified.then(|| Ok(empty(StatusCode::NOT_MODIFIED)))
 }
 
 pub(super) fn delete(state: &mut State, call: &Call) -> Result<Response, Refusal> {

@@ -150,6 +150,7 @@ fn meaning(error: &io::Error) -> (ErrorKind, &'static str) {
         Some(Errno::ROFS) => (ErrorKind::PermissionDenied, "the file system is read-only"),
         Some(Errno::ACCESS | Errno::PERM) => (ErrorKind::PermissionDenied, "permission denied"),
         Some(Errno::NOTDIR) => (ErrorKind::InvalidInput, "a document is in the place of a folder"),
+        Some(Errno::EXIST) => (ErrorKind::InvalidInput, "something else is in its place"),
         Some(Errno::ISDIR) => (ErrorKind::InvalidInput, "a folder is in the place of a document"),
         Some(Errno::IO) => (ErrorKind::Unavailable, "the disk failed"),
         Some(Errno::MFILE | Errno::NFILE) => (ErrorKind::Unavailable, "too many files are open"),

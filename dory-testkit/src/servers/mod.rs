@@ -1,0 +1,12 @@
+//! Real servers that tests talk to, found where `scripts/setup.sh` puts them and started on free loopback ports.
+
+mod azurite;
+mod fake_gcs;
+mod seaweedfs;
+mod shared;
+mod tools;
+
+pub use azurite::{AzureServer, azurite};
+pub use fake_gcs::{FakeGcsServer, fake_gcs};
+pub use seaweedfs::{S3Server, seaweedfs};
+pub use tools::{TOOLS, find_tool};
