@@ -1,6 +1,6 @@
 //! The real engine as a bench: small containers of busybox, and everything gone at the end.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,9 +11,9 @@ use bollard::query_parameters::{
     CreateContainerOptions, CreateImageOptions, ListContainersOptions, ListVolumesOptions, RemoveContainerOptions,
     RemoveImageOptions, RemoveVolumeOptions,
 };
-use dory_core::adapters::docker::{DockerAddress, DockerRuntime, DockerSettings};
-use dory_core::domain::id::{ContainerId, ImageRef};
-use dory_core::ports::ContainerRuntime;
+use dory_core::adapters::docker::{DockerAddress, DockerRuntime, DockerSettings, HelperImageSource};
+use dory_core::domain::id::{ContainerId, ContainerName, ImageRef};
+use dory_core::ports::{ContainerRuntime, HelperNetwork, HelperSpec};
 use dory_testkit::contracts::container_runtime::{BenchContainer, BenchHealth, Program, RuntimeBench};
 use dory_testkit::live;
 use futures_util::TryStreamExt;
@@ -28,39 +28,63 @@ const TOOLS: [&str; 6] = ["cat", "false", "grep", "sh", "sleep", "true"];
 
 /// The engine of this machine, with an image of its own to make containers from.
 pub(crate) struct DockerBench {
-    runtime: DockerRuntime,
+    pub(crate) runtime: DockerRuntime,
     pub(crate) docker: Docker,
-    pub(crate) unique: String,
-    image: String,
+    pub(crate) image: ImageRef,
+    unique: String,
     folder: tempfile::TempDir,
 }
 
 impl DockerBench {
     /// `None` where there is no engine, or no busybox to put into it.
     pub(crate) async fn start() -> Option<Self> {
-        Self::start_with(DockerSettings::default()).await
+        Self::start_at(DockerAddress::default()).await
     }
 
     /// The same, with another way to the engine for the runtime under test.
-    pub(crate) async fn start_with(settings: DockerSettings) -> Option<Self> {
+    pub(crate) async fn start_at(address: DockerAddress) -> Option<Self> {
+        let mut noise = [0; 4];
+        getrandom::fill(&mut noise).unwrap();
+        let unique = format!("dory-test-{}", data_encoding::HEXLOWER.encode(&noise));
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("hello"), "world").unwrap();
+        // Like no other, so that tests do not share the image that is made of it.
+        let program = folder.path().join("program");
+        std::fs::write(&program, &unique).unwrap();
+        let settings = DockerSettings {
+            address,
+            helper_image: HelperImageSource::StaticExecutable(program),
+            ..DockerSettings::default()
+        };
         let runtime = match DockerRuntime::connect(settings).await {
             Ok(runtime) if PathBuf::from(BUSYBOX).is_file() => Some(runtime),
             _ => None,
         };
         let runtime = live::or_skip("docker", runtime)?;
         let docker = Docker::connect_with_unix(SOCKET, 60, bollard::API_DEFAULT_VERSION).unwrap();
-        let mut noise = [0; 4];
-        getrandom::fill(&mut noise).unwrap();
-        let unique = format!("dory-test-{}", data_encoding::HEXLOWER.encode(&noise));
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("hello"), "world").unwrap();
-        let bench = Self { runtime, docker, image: format!("{unique}:latest"), unique, folder };
+        let bench =
+            Self { runtime, docker, image: ImageRef::parse(format!("{unique}:latest")).unwrap(), unique, folder };
         bench.make_image().await;
         Some(bench)
     }
 
-    pub(crate) fn docker_runtime(&self) -> &DockerRuntime {
-        &self.runtime
+    /// A helper that runs `command` in this bench's image.
+    pub(crate) fn helper_spec(&self, stem: &str, command: &[&str]) -> HelperSpec {
+        HelperSpec {
+            name: ContainerName::parse(format!("{}-{stem}", self.unique)).unwrap(),
+            image: self.image.clone(),
+            arguments: command.iter().map(|&word| word.to_owned()).collect(),
+            mounts: Vec::new(),
+            network: HelperNetwork::None,
+            capabilities: Vec::new(),
+            labels: BTreeMap::new(),
+        }
+    }
+
+    /// Whether the engine lists the helper as running.
+    pub(crate) async fn runs(&self, id: &ContainerId) -> bool {
+        let helpers = self.runtime.list_helpers().await.unwrap();
+        helpers.iter().any(|helper| helper.id == *id && helper.running)
     }
 
     async fn make_image(&self) {
@@ -114,7 +138,7 @@ impl RuntimeBench for DockerBench {
             ..Mount::default()
         });
         let body = ContainerCreateBody {
-            image: Some(self.image.clone()),
+            image: Some(self.image.to_string()),
             cmd: Some(self.command(&container.program)),
             labels: Some(container.labels.into_iter().collect()),
             // The first process of a container hears no SIGTERM that it does not ask for.
@@ -149,7 +173,7 @@ impl RuntimeBench for DockerBench {
     }
 
     async fn helper(&self, program: &Program) -> (ImageRef, Vec<String>) {
-        (ImageRef::parse(self.image.as_str()).unwrap(), self.command(program))
+        (self.image.clone(), self.command(program))
     }
 
     async fn host_folder(&self) -> PathBuf {
@@ -203,9 +227,4 @@ fn health_check(health: BenchHealth) -> Option<HealthConfig> {
         start_period: Some(start_period),
         ..HealthConfig::default()
     })
-}
-
-/// Settings for the engine of this machine at another address.
-pub(crate) fn at(address: DockerAddress) -> DockerSettings {
-    DockerSettings { address, ..DockerSettings::default() }
 }

@@ -13,12 +13,20 @@ const MUCH: usize = 100 << 20;
 
 const CHUNK: usize = 1 << 20;
 
-/// The image for helpers is there after it was asked for, and it is the same each time.
-pub async fn the_helper_image_is_made_once(subject: Subject) {
-    let image = subject.runtime().ensure_helper_image().await.unwrap();
-    let made = subject.runtime().inspect_image(&image).await.unwrap().unwrap();
-    assert_eq!(subject.runtime().ensure_helper_image().await.unwrap(), image);
-    assert_eq!(subject.runtime().inspect_image(&image).await.unwrap().unwrap(), made);
+/// The image for helpers is there after it was asked for, it is the same each time, and it is made again where it
+/// was removed.
+pub async fn the_helper_image_is_made_if_it_is_missing(subject: Subject) {
+    let runtime = subject.runtime();
+    let image = runtime.ensure_helper_image().await.unwrap();
+    let made = runtime.inspect_image(&image).await.unwrap().unwrap();
+    assert_eq!(runtime.ensure_helper_image().await.unwrap(), image);
+    assert_eq!(runtime.inspect_image(&image).await.unwrap().unwrap(), made);
+
+    runtime.remove_image(&image).await.unwrap();
+    assert_eq!(runtime.inspect_image(&image).await.unwrap(), None);
+    assert_eq!(runtime.ensure_helper_image().await.unwrap(), image);
+    assert!(runtime.inspect_image(&image).await.unwrap().is_some());
+    runtime.remove_image(&image).await.unwrap();
 }
 
 /// What a helper says goes to the right pipe, from its first word on.

@@ -61,7 +61,7 @@ macro_rules! container_runtime_contract {
             an_image_is_there_or_not
             an_image_in_use_is_not_removed
 
-            the_helper_image_is_made_once
+            the_helper_image_is_made_if_it_is_missing
             a_helper_speaks_through_its_pipes
             much_goes_both_ways_at_once
             dropping_a_helper_ends_it
