@@ -8,5 +8,6 @@ mod docker;
 mod fake_catalog;
 mod fake_doorbell;
 mod fake_engine;
+mod fake_runtime;
 #[cfg(feature = "restic")]
 mod restic;
