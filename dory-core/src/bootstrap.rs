@@ -9,7 +9,6 @@ use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::adapters::docker::{DockerAddress, DockerRuntime, DockerSettings};
-use crate::adapters::duplicity::{DuplicityEngine, DuplicitySettings};
 use crate::adapters::object_store::{connect as connect_store, ensure_bucket, open_catalog};
 use crate::adapters::restic::ResticEngine;
 use crate::agent::{self, AgentOptions};
@@ -140,10 +139,9 @@ fn failed(subject: &'static str, error: &Error) -> Check {
 }
 
 fn engines(clock: &Arc<dyn Clock>) -> Vec<Arc<dyn BackupEngine>> {
-    vec![
+    { drop(Arc::clone(clock)); vec![
         Arc::new(ResticEngine::new(Arc::new(connect_store))),
-        Arc::new(DuplicityEngine::new(DuplicitySettings::new(SCRATCH, Arc::clone(clock)))),
-    ]
+    ] }
 }
 
 async fn connect_docker(choice: &DockerChoice) -> Result<DockerRuntime> {

@@ -1,12 +1,16 @@
 //! Reading folders into a snapshot.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use rustic_core::repofile::SnapshotFile;
-use rustic_core::{BackupOptions, IndexedIdsStatus, ParentOptions, Repository, SnapshotOptions};
+use rustic_core::{
+    BackupOptions, FileType, Id, IndexedIdsStatus, ParentOptions, ReadBackend, Repository, SnapshotOptions,
+};
 
+use super::keep;
 use super::open::indexed_for_writing;
 use super::progress::{CountingBars, Tally};
 use super::repository::Session;
@@ -25,11 +29,25 @@ pub(super) fn run(session: &Session, request: &SnapshotRequest, events: &Events)
     let tally = Tally::new();
     let ledger = Ledger::new(tally.clone(), events.clone());
     let source = VolumeSource::new(request, ledger.clone(), Arc::clone(&session.backend))?;
+    let index_before = index_files(session)?;
     // What an index tells is from when it was read: a repository that has written is opened anew for the next time.
-    let repository = indexed_for_writing(&session.backend, &session.key, CountingBars(tally.clone()))?;
+    let repository = indexed_for_writing(&session.backend, &session.key, &CountingBars(tally.clone()))?;
     let snapshot = tally.told_to(events, || archive(session, &repository, request, &source))?;
+    if !index_before.is_subset(&index_files(session)?) {
+        // Somebody pruned meanwhile, and may have marked data for removal that this snapshot relies on, of which they
+        // did not know yet. Whoever prunes next takes such marks away; until then it could not be read.
+        keep::prune(session)?;
+    }
     tally.tell_end(events);
     report(&snapshot, ledger.kept(), session.backend.written())
+}
+
+/// The index as it is stored: files are added by whoever backs up, and replaced by whoever prunes.
+fn index_files(session: &Session) -> Result<BTreeSet<Id>> {
+    let files = session.backend.list(FileType::Index);
+    let files =
+        files.map_err(|error| from_rustic(&error, ErrorKind::Unavailable, OPERATION, session.backend.name()))?;
+    Ok(files.into_iter().collect())
 }
 
 fn archive(
@@ -56,7 +74,7 @@ fn archive(
 /// anything about them are.
 fn parent(request: &SnapshotRequest) -> ParentOptions {
     let options = ParentOptions::default();
-    match request.parent.as_ref().filter(|parent| parent.as_str().parse::<rustic_core::Id>().is_ok()) {
+    match request.parent.as_ref().filter(|parent| parent.as_str().parse::<Id>().is_ok()) {
         Some(parent) => options.parents(vec![parent.to_string()]),
         None => options.force(true),
     }

@@ -132,7 +132,7 @@ pub(super) fn indexed(backend: &Arc<StoreBackend>, key: &MasterKey) -> Result<Re
 pub(super) fn indexed_for_writing(
     backend: &Arc<StoreBackend>,
     key: &MasterKey,
-    bars: impl ProgressBars + Clone,
+    bars: &(impl ProgressBars + Clone),
 ) -> Result<Repository<IndexedIdsStatus>> {
     with_index(backend, || opened(backend, key, bars.clone()), Repository::to_indexed_ids)
 }

@@ -16,7 +16,7 @@ use super::root::{Root, RootKind};
 use crate::adapters::restic::browse::Browser;
 use crate::adapters::restic::fetch::{Fetcher, Pieces, WINDOW};
 use crate::adapters::restic::repository::Session;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Steps of one window at most: they take memory too.
 const STEPS: usize = 2048;
@@ -79,22 +79,15 @@ struct Level {
     existing: Option<OwnedFd>,
 }
 
-/// Nobody takes windows any more: whoever wrote them failed, and has told so.
-struct Unwanted;
-
+/// Why planning ends early.
 enum Stop {
+    /// Nobody takes windows any more: whoever wrote them failed, and tells so.
     Unwanted,
-    Failed(crate::error::Error),
+    Failed(Error),
 }
 
-impl From<Unwanted> for Stop {
-    fn from(Unwanted: Unwanted) -> Self {
-        Self::Unwanted
-    }
-}
-
-impl From<crate::error::Error> for Stop {
-    fn from(error: crate::error::Error) -> Self {
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
         Self::Failed(error)
     }
 }
@@ -115,7 +108,7 @@ impl<'a> Planner<'a> {
 
     /// Plans all of a mount.
     pub(super) fn run(mut self, mount: Node) -> Result<()> {
-        match self.plan(mount).and_then(|()| Ok(self.flush()?)) {
+        match self.plan(mount).and_then(|()| self.flush()) {
             Ok(()) | Err(Stop::Unwanted) => Ok(()),
             Err(Stop::Failed(error)) => Err(error),
         }
@@ -155,23 +148,23 @@ impl<'a> Planner<'a> {
         Ok(Level { nodes: nodes.into_iter(), below, existing })
     }
 
-    fn plan_entry(&mut self, node: Node, below: &Path, folder: Option<&OwnedFd>) -> Result<(), Stop> {
+    fn plan_entry(&mut self, mut node: Node, below: &Path, folder: Option<&OwnedFd>) -> Result<(), Stop> {
         if let Some(first) = self.first_name(&node, below) {
-            return Ok(self.push(Step::Link(node, first))?);
+            return self.push(Step::Link(node, first));
         }
         if !node.is_file() {
-            return Ok(self.push(Step::Make(node))?);
+            return self.push(Step::Make(node));
         }
         let mut content = Vec::new();
-        for id in node.content.as_deref().unwrap_or_default() {
-            match self.fetcher.length(id) {
-                Ok(length) => content.push((*id, length)),
-                Err(error) => return Ok(self.push(Step::Abandon(node, error.to_string()))?),
+        for id in node.content.take().unwrap_or_default() {
+            match self.fetcher.length(&id) {
+                Ok(length) => content.push((id, length)),
+                Err(error) => return self.push(Step::Abandon(node, error.to_string())),
             }
         }
         // A file of several names is made anew: the others it has now may not be those it should have.
         if node.meta.links <= 1 && folder.is_some_and(|folder| holds(folder, &node.name(), &content)) {
-            return Ok(self.push(Step::Keep(node))?);
+            return self.push(Step::Keep(node));
         }
         self.push(Step::Begin(node))?;
         for (id, length) in content {
@@ -184,7 +177,7 @@ impl<'a> Planner<'a> {
             }
             self.push(Step::Piece(id, length))?;
         }
-        Ok(self.push(Step::Commit)?)
+        self.push(Step::Commit)
     }
 
     /// The path under which the same inode was planned before, if it was.
@@ -214,6 +207,6 @@ impl<'a> Planner<'a> {
         let steps = mem::take(&mut self.steps);
         let pieces = self.fetcher.fetch(self.wanted.drain())?;
         self.wanted_bytes = 0;
-        Ok(self.windows.send(Window { steps, pieces }).map_err(|_| Unwanted)?)
+        self.windows.send(Window { steps, pieces }).map_err(|_| Stop::Unwanted)
     }
 }

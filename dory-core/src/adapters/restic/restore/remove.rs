@@ -4,12 +4,12 @@ use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 
-use rustix::fs::{AtFlags, Dir, Mode, OFlags, openat, statat, unlinkat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, StatxAttributes, StatxFlags, openat, statat, statx, unlinkat};
 use rustix::io::Errno;
 
 /// Removes an inode, and if it is a folder all below it; counts what went. Nothing mounted below is entered: then the
 /// folder it is mounted on stays, and that is an error.
-pub(super) fn remove(folder: &OwnedFd, name: &OsStr, device: u64, count: &mut u64) -> Result<(), Errno> {
+pub(super) fn remove(folder: &OwnedFd, name: &OsStr, count: &mut u64) -> Result<(), Errno> {
     match unlinkat(folder, name, AtFlags::empty()) {
         Ok(()) => {
             *count += 1;
@@ -17,25 +17,25 @@ pub(super) fn remove(folder: &OwnedFd, name: &OsStr, device: u64, count: &mut u6
         }
         Err(Errno::NOENT) => Ok(()),
         // Linux says the one of folders, POSIX the other.
-        Err(Errno::ISDIR | Errno::PERM) if is_folder(folder, name)? => remove_folder(folder, name, device, count),
+        Err(Errno::ISDIR | Errno::PERM) if is_folder(folder, name)? => remove_folder(folder, name, count),
         Err(error) => Err(error),
     }
 }
 
 fn is_folder(folder: &OwnedFd, name: &OsStr) -> Result<bool, Errno> {
     let stat = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
-    Ok(rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir())
+    Ok(FileType::from_raw_mode(stat.st_mode).is_dir())
 }
 
-fn remove_folder(above: &OwnedFd, name: &OsStr, device: u64, count: &mut u64) -> Result<(), Errno> {
+fn remove_folder(above: &OwnedFd, name: &OsStr, count: &mut u64) -> Result<(), Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let folder = openat(above, name, flags, Mode::empty())?;
-    if rustix::fs::fstat(&folder)?.st_dev != device {
+    if is_mounted_on(above, &folder)? {
         return Err(Errno::BUSY);
     }
     let mut first_failure = None;
     for name in names(&folder)? {
-        if let Err(error) = remove(&folder, &name, device, count) {
+        if let Err(error) = remove(&folder, &name, count) {
             first_failure.get_or_insert(error);
         }
     }
@@ -46,6 +46,17 @@ fn remove_folder(above: &OwnedFd, name: &OsStr, device: u64, count: &mut u64) ->
     unlinkat(above, name, AtFlags::REMOVEDIR)?;
     *count += 1;
     Ok(())
+}
+
+/// Whether `folder` is not a part of the folder above it, but mounted there.
+pub(super) fn is_mounted_on(above: &OwnedFd, folder: &OwnedFd) -> Result<bool, Errno> {
+    let look = |folder| statx(folder, "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS);
+    let inner = look(folder)?;
+    if inner.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT) {
+        return Ok(inner.stx_attributes.contains(StatxAttributes::MOUNT_ROOT));
+    }
+    let outer = look(above)?;
+    Ok((inner.stx_dev_major, inner.stx_dev_minor) != (outer.stx_dev_major, outer.stx_dev_minor))
 }
 
 /// The names in a folder.

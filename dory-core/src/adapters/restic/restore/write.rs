@@ -6,14 +6,13 @@ use std::path::{Path, PathBuf};
 
 use rustic_core::repofile::{Node, NodeType};
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, fstat, ftruncate, linkat, mkdirat, mknodat, openat, statat, symlinkat,
-    unlinkat,
+    AtFlags, CWD, FileType, Mode, OFlags, ftruncate, linkat, mkdirat, mknodat, openat, statat, symlinkat, unlinkat,
 };
 use rustix::io::Errno;
 
 use super::contents::ContentWriter;
 use super::plan::{Step, Window};
-use super::remove::{names, remove};
+use super::remove::{is_mounted_on, names, remove};
 use super::root::{Root, RootKind};
 use super::{Ledger, fatal, metadata, words};
 use crate::adapters::restic::browse::link_target;
@@ -43,7 +42,6 @@ pub(super) struct TreeWriter<'a> {
 struct Level {
     node: Node,
     folder: OwnedFd,
-    device: u64,
     below: PathBuf,
 }
 
@@ -171,15 +169,15 @@ impl<'a> TreeWriter<'a> {
                     Err(Errno::EXIST) => false,
                     Err(error) => return Err(error),
                 };
-                (openat(&above.folder, &*name, flags, Mode::empty())?, is_new)
+                let folder = openat(&above.folder, &*name, flags, Mode::empty())?;
+                if !is_new && is_mounted_on(&above.folder, &folder)? {
+                    // It is no part of this target.
+                    return Err(Errno::BUSY);
+                }
+                (folder, is_new)
             }
         };
-        let device = fstat(&folder)?.st_dev;
-        if self.levels.last().is_some_and(|above| above.device != device) {
-            // Something is mounted there, which is no part of this target.
-            return Err(Errno::XDEV);
-        }
-        Ok((Level { node, folder, device, below }, is_new))
+        Ok((Level { node, folder, below }, is_new))
     }
 
     fn remove_extra(&mut self, level: &Level, mut kept: Vec<OsString>) {
@@ -189,7 +187,7 @@ impl<'a> TreeWriter<'a> {
             Err(error) => return self.not_removed(&level.below, error),
         };
         for name in there.into_iter().filter(|name| kept.binary_search(name).is_err()) {
-            if let Err(error) = remove(&level.folder, &name, level.device, &mut self.report.removed) {
+            if let Err(error) = remove(&level.folder, &name, &mut self.report.removed) {
                 self.not_removed(&level.below.join(name), error);
             }
         }
@@ -260,7 +258,7 @@ impl<'a> TreeWriter<'a> {
     fn clear(&mut self, folder: &OwnedFd, name: &OsStr) -> Result<(), Errno> {
         match unlinkat(folder, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(_) => remove(folder, name, fstat(folder)?.st_dev, &mut self.report.removed),
+            Err(_) => remove(folder, name, &mut self.report.removed),
         }
     }
 

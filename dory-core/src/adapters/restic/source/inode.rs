@@ -68,8 +68,8 @@ impl Place {
         }
     }
 
-    /// The node of it. Attributes that cannot be read are left out, with the error beside.
-    pub(super) fn node(&self, name: &OsStr, look: &Look) -> Result<(Node, Option<Errno>), Errno> {
+    /// The node of it, without its extended attributes.
+    pub(super) fn node(&self, name: &OsStr, look: &Look) -> Result<Node, Errno> {
         let node_type = match look.file_type() {
             FileType::Directory => NodeType::Dir,
             FileType::Symlink => {
@@ -82,18 +82,17 @@ impl Place {
             FileType::Socket => NodeType::Socket,
             FileType::RegularFile | FileType::Unknown => NodeType::File,
         };
-        let mut meta = look.metadata();
-        let mut failed = None;
-        match self.attributes() {
-            Ok(attributes) => {
-                for (name, value) in attributes {
-                    let attribute = serde_json::json!({ "name": name, "value": data_encoding::BASE64.encode(&value) });
-                    meta.extended_attributes.extend(serde_json::from_value(attribute).ok());
-                }
-            }
-            Err(error) => failed = Some(error),
+        Ok(Node::new_node(name, node_type, look.metadata()))
+    }
+
+    /// Adds its extended attributes to its node.
+    pub(super) fn add_attributes(&self, node: &mut Node) -> Result<(), Errno> {
+        for (name, value) in self.attributes()? {
+            // The type cannot be named, only read.
+            let attribute = serde_json::json!({ "name": name, "value": data_encoding::BASE64.encode(&value) });
+            node.meta.extended_attributes.extend(serde_json::from_value(attribute).ok());
         }
-        Ok((Node::new_node(name, node_type, meta), failed))
+        Ok(())
     }
 
     /// Extended attributes, access lists among them, in the order of their names.

@@ -81,7 +81,7 @@ impl ReadSource for VolumeSource {
     /// Counts what there is, beside the work itself. What cannot be counted is told when it cannot be read.
     fn size(&self) -> RusticResult<Option<u64>> {
         let (mut files, mut bytes) = (0, 0);
-        for entry in self.walk(Ledger::silent()).flatten() {
+        for entry in self.walk(Ledger::silent()).only_counting().flatten() {
             files += 1;
             bytes += entry.node.meta.size;
         }

@@ -33,6 +33,7 @@ pub(in super::super) struct Walk {
     /// What the mount being walked looked like.
     root: Option<Look>,
     levels: Vec<Level>,
+    only_counts: bool,
 }
 
 /// A folder being walked.
@@ -57,7 +58,21 @@ impl Walk {
             Metadata { mode, mtime: time, atime: time, ctime: time, uid: owner, gid: owner, ..Metadata::default() };
         let name = Path::new(ROOT).file_name().unwrap_or_default();
         let top = Some(Node::new_node(name, NodeType::Dir, meta));
-        Self { excludes, ledger, backend, mounts: mounts.into_iter(), top, root: None, levels: Vec::new() }
+        Self {
+            excludes,
+            ledger,
+            backend,
+            mounts: mounts.into_iter(),
+            top,
+            root: None,
+            levels: Vec::new(),
+            only_counts: false,
+        }
+    }
+
+    /// Leaves out what only the snapshot needs.
+    pub(super) fn only_counting(self) -> Self {
+        Self { only_counts: true, ..self }
     }
 
     fn enter_mount(&mut self, mount: &Mount) -> Option<Entry> {
@@ -74,7 +89,7 @@ impl Walk {
         }
     }
 
-    fn enter_name(&mut self, place: Place, path: PathBuf, below: PathBuf) -> Option<Entry> {
+    fn enter_name(&mut self, place: &Place, path: PathBuf, below: PathBuf) -> Option<Entry> {
         let look = match place.look() {
             Ok(look) => look,
             Err(error) => {
@@ -92,10 +107,10 @@ impl Walk {
             }
             // What is mounted has no business here, but the folder it hides does.
             let name = place.name().to_os_string();
-            return self.node(&place, &look, &name, &path).map(|node| Entry { path, node, open: None });
+            return self.node(place, &look, &name, &path).map(|node| Entry { path, node, open: None });
         }
         let name = place.name().to_os_string();
-        self.entry(&place, &look, &name, path, below)
+        self.entry(place, &look, &name, path, below)
     }
 
     fn entry(&mut self, place: &Place, look: &Look, name: &OsStr, path: PathBuf, below: PathBuf) -> Option<Entry> {
@@ -113,20 +128,21 @@ impl Walk {
     }
 
     fn node(&self, place: &Place, look: &Look, name: &OsStr, path: &Path) -> Option<Node> {
-        match place.node(name, look) {
-            Ok((node, unread)) => {
-                if let Some(error) = unread {
-                    let detail = format!("its extended attributes: {}", std::io::Error::from(error));
-                    self.ledger.warn(WarningKind::NotKept, path, detail);
-                }
-                self.ledger.count();
-                Some(node)
-            }
+        let mut node = match place.node(name, look) {
+            Ok(node) => node,
             Err(error) => {
                 self.ledger.warn_unread(path, error);
-                None
+                return None;
             }
+        };
+        if !self.only_counts
+            && let Err(error) = place.add_attributes(&mut node)
+        {
+            let detail = format!("its extended attributes: {}", std::io::Error::from(error));
+            self.ledger.warn(WarningKind::NotKept, path, detail);
         }
+        self.ledger.count();
+        Some(node)
     }
 
     /// A folder that cannot be read is kept as an empty one.
@@ -173,7 +189,7 @@ impl Iterator for Walk {
                 };
                 let (path, below) = (level.path.join(&name), level.below.join(&name));
                 let place = Place::new(Arc::clone(&level.folder), name);
-                self.enter_name(place, path, below)
+                self.enter_name(&place, path, below)
             } else {
                 let mount = self.mounts.next()?;
                 self.enter_mount(&mount)
