@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail by panicking")]
 
 mod clock;
+mod engine;
 mod faults;
 mod runtime;
+mod signals;
 mod world;
 mod writers;

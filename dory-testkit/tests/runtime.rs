@@ -101,6 +101,17 @@ async fn cutting_off_a_container_from_its_network_is_untidy() {
 }
 
 #[tokio::test]
+async fn a_container_that_is_not_kept_goes_when_it_ends() {
+    let runtime = FakeRuntime::new();
+    let job = runtime.container("job").removed_when_ended().running();
+    runtime.port().stop(&job.id, None).await.unwrap();
+    assert_eq!(runtime.port().start(&job.id).await.unwrap_err().kind(), ErrorKind::NotFound);
+    let other = runtime.container("other").removed_when_ended().running();
+    runtime.crash("other");
+    assert_eq!(runtime.port().inspect_container(other.id.as_str()).await.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test]
 async fn stopping_a_helper_is_refused_and_not_forgotten() {
     let runtime = FakeRuntime::new();
     runtime.run_helpers_with(echo());

@@ -12,5 +12,6 @@ mod fake_engine;
 mod fake_gcs;
 #[cfg(feature = "object-store")]
 mod gcs_client;
+mod fake_runtime;
 #[cfg(feature = "restic")]
 mod restic;

@@ -26,6 +26,7 @@ pub struct ContainerBuilder {
     network_of: Option<String>,
     refers_to: Vec<String>,
     stop_grace: Option<Duration>,
+    removed_when_ended: bool,
     script: Script,
 }
 
@@ -46,6 +47,7 @@ impl ContainerBuilder {
             network_of: None,
             refers_to: Vec::new(),
             stop_grace: None,
+            removed_when_ended: false,
             script: Script::default(),
         }
     }
@@ -128,6 +130,12 @@ impl ContainerBuilder {
         self
     }
 
+    /// Lets the engine remove it as soon as it has ended, as `docker run --rm` does.
+    pub fn removed_when_ended(mut self) -> Self {
+        self.removed_when_ended = true;
+        self
+    }
+
     /// How much time passes until it has shut down after it was asked to; killed, if that is more than its grace.
     pub fn stop_takes(mut self, duration: Duration) -> Self {
         self.script.stop_takes = duration;
@@ -160,19 +168,25 @@ impl ContainerBuilder {
 
     /// Gives it a health check that succeeds so long after each start.
     pub fn healthy_after(mut self, duration: Duration) -> Self {
-        self.script.health = Some(HealthScript { after: Some(duration), verdict: Health::Healthy });
+        self.script.health = Some(HealthScript::After(duration, Health::Healthy));
         self
     }
 
     /// Gives it a health check that gives up so long after each start.
     pub fn unhealthy_after(mut self, duration: Duration) -> Self {
-        self.script.health = Some(HealthScript { after: Some(duration), verdict: Health::Unhealthy });
+        self.script.health = Some(HealthScript::After(duration, Health::Unhealthy));
         self
     }
 
     /// Gives it a health check that never answers.
     pub fn never_healthy(mut self) -> Self {
-        self.script.health = Some(HealthScript { after: None, verdict: Health::Starting });
+        self.script.health = Some(HealthScript::Never);
+        self
+    }
+
+    /// Gives it a health check that says nothing after each start until [`FakeRuntime::set_health`].
+    pub fn health_by_hand(mut self) -> Self {
+        self.script.health = Some(HealthScript::ByHand);
         self
     }
 
@@ -224,7 +238,7 @@ impl ContainerBuilder {
         }
         self.runtime.clone().change(|state| {
             let container = Container {
-                removed_when_ended: false,
+                removed_when_ended: self.removed_when_ended,
                 id: state.new_id(self.name.as_str()),
                 name: self.name,
                 image: ImageRef::parse(self.image.as_str()).expect("an image's name"),

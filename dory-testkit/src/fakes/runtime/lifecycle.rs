@@ -7,7 +7,7 @@ use dory_core::domain::id::{ContainerId, ContainerName};
 use dory_core::ports::{Clock, ContainerAction};
 use dory_core::{Error, ErrorKind, Result};
 
-use super::state::{Record, State};
+use super::state::{HealthScript, Record, State};
 use super::writer::Writer;
 
 impl State {
@@ -162,12 +162,23 @@ impl State {
                 let record = &mut self.containers[at];
                 if record.script.ends_after.is_some_and(|after| record.started + after == due) {
                     self.end_at(at, true);
-                } else if let Some(health) = record.script.health {
-                    record.container.health = health.verdict;
+                } else if let Some(HealthScript::After(_, verdict)) = record.script.health {
+                    record.container.health = verdict;
                     let container = record.container.clone();
                     self.tell(&container, ContainerAction::HealthChanged);
                 }
             }
+        }
+        self.reap();
+    }
+
+    /// Removes what ended and was to be removed then.
+    pub(super) fn reap(&mut self) {
+        let goes =
+            |record: &Record| record.container.removed_when_ended && record.container.state == ContainerState::Exited;
+        while let Some(at) = self.containers.iter().position(goes) {
+            let record = self.containers.remove(at);
+            self.tell(&record.container, ContainerAction::Removed);
         }
     }
 

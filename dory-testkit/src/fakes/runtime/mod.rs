@@ -275,7 +275,9 @@ impl FakeRuntime {
         let changed = {
             let mut state = self.lock();
             state.settle();
-            change(&mut state)
+            let changed = change(&mut state);
+            state.reap();
+            changed
         };
         self.announce();
         changed

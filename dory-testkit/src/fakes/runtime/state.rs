@@ -66,13 +66,15 @@ pub(super) struct Script {
     pub(super) writer: Option<WriterProgram>,
 }
 
-/// What a health check says after each start.
+/// What a health check says after each start. Until then it says `starting`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct HealthScript {
-    /// How long it says `starting`; for ever where `None`.
-    pub(super) after: Option<Duration>,
-    /// What it says then.
-    pub(super) verdict: Health,
+pub(super) enum HealthScript {
+    /// This verdict, so long after the start.
+    After(Duration, Health),
+    /// Nothing, for ever.
+    Never,
+    /// What the test sets, when it sets it.
+    ByHand,
 }
 
 impl Record {
@@ -85,8 +87,11 @@ impl Record {
         if self.container.state != ContainerState::Running {
             return None;
         }
-        let health = self.script.health.filter(|_| self.container.health == Health::Starting);
-        let times = [self.script.ends_after, health.and_then(|health| health.after)];
+        let health = match self.script.health {
+            Some(HealthScript::After(after, _)) if self.container.health == Health::Starting => Some(after),
+            _ => None,
+        };
+        let times = [self.script.ends_after, health];
         times.into_iter().flatten().map(|after| self.started + after).min()
     }
 }

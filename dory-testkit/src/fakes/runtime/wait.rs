@@ -8,7 +8,7 @@ use dory_core::ports::{Clock, WaitCondition};
 use dory_core::{Error, ErrorKind, Result};
 
 use super::FakeRuntime;
-use super::state::State;
+use super::state::{HealthScript, State};
 
 /// How a container stands to a condition.
 enum Standing {
@@ -76,7 +76,7 @@ impl State {
                 }
                 Health::Healthy if container.state == ContainerState::Running => Ok(Standing::Reached),
                 Health::Unhealthy => down("its health check fails"),
-                _ if record.script.health.is_some_and(|health| health.after.is_none()) => Ok(Standing::Stuck),
+                _ if matches!(record.script.health, Some(HealthScript::Never)) => Ok(Standing::Stuck),
                 _ => Ok(pending()),
             },
         }
