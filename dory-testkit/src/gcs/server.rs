@@ -221,7 +221,7 @@ async fn cut(response: Response) -> Response {
 
 fn answer(state: &mut State, call: &Call) -> Result<Response, Refusal> {
     let now = state.now();
-    let key = who(call, &state.config.keys, &state.config.tokens, now)?.clone();
+    let key = who(call, &state.config, now)?.clone();
     let is_read = matches!(call.method.as_str(), "GET" | "HEAD");
     if !is_read && (state.read_only || !key.may_write) {
         return Err(Refusal::access_denied("The caller does not have storage.objects.create access."));
