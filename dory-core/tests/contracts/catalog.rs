@@ -1,12 +1,16 @@
 //! Every catalog, enrolled.
 
+use std::process::Command;
 use std::sync::Arc;
 
 use dory_core::adapters::object_store::{FolderCatalogStore, ObjectCatalogStore, ensure_bucket, open_catalog};
+use dory_core::domain::secret::Secret;
 use dory_core::domain::store_url::{StoreAccess, StoreCredentials};
 use dory_core::ports::{CatalogStore, SystemClock};
 use dory_testkit::catalog_store_contract;
-use dory_testkit::contracts::catalog_store::{Subject, the_same_bytes_get_a_new_version};
+use dory_testkit::contracts::catalog_store::{
+    Subject, a_created_document_is_read_back, the_same_bytes_get_a_new_version,
+};
 use dory_testkit::gcs::{GcsConfig, GcsServer};
 use dory_testkit::live::or_skip;
 use dory_testkit::servers;
@@ -46,6 +50,24 @@ async fn in_gcs_by_token() -> Option<Subject> {
     Some(Subject::new(open_catalog(&access).unwrap(), open_catalog(&access).unwrap()).keeping(server))
 }
 
+/// With a service account's key, made up for the test: the client signs its own tokens.
+async fn in_gcs_by_service_account() -> Option<Subject> {
+    const EMAIL: &str = "dory@dory-project.iam.gserviceaccount.com";
+    let config = GcsConfig { tokens: Vec::new(), service_accounts: vec![EMAIL.into()], ..GcsConfig::default() };
+    let server = GcsServer::start_with(config);
+    let openssl = Command::new("openssl").args(["genpkey", "-quiet", "-algorithm", "RSA"]).output().ok();
+    let key = or_skip("openssl", openssl.filter(|output| output.status.success()))?;
+    let json = serde_json::json!({
+        "type": "service_account",
+        "client_email": EMAIL,
+        "private_key": String::from_utf8(key.stdout).unwrap(),
+        "private_key_id": "1",
+    });
+    let credentials = StoreCredentials::ServiceAccount { json: Secret::new(json.to_string()) };
+    let access = StoreAccess { credentials, ..server.access("fleet") };
+    Some(Subject::new(open_catalog(&access).unwrap(), open_catalog(&access).unwrap()).keeping(server))
+}
+
 /// A real S3 server, which verifies signatures; each test has a prefix of its own.
 async fn in_s3() -> Option<Subject> {
     let server = or_skip("s3", servers::seaweedfs())?;
@@ -77,4 +99,10 @@ async fn a_folder_versions_the_same_bytes_anew() {
 #[tokio::test]
 async fn gcs_versions_the_same_bytes_anew() {
     the_same_bytes_get_a_new_version(in_gcs_by_keys().await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_service_account_reads_and_writes() {
+    let Some(subject) = in_gcs_by_service_account().await else { return };
+    a_created_document_is_read_back(subject).await;
 }

@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dory_core::ErrorKind;
-use dory_core::adapters::object_store::{ConnectOptions, open_catalog_with};
+use dory_core::adapters::object_store::{ConnectOptions, connect_with, open_catalog_with};
 use dory_core::ports::{CatalogStore, DocumentKey};
 use dory_testkit::gcs::{Fault, FaultRule, GcsConfig, GcsServer};
+use futures_util::TryStreamExt;
 use futures_util::future::join_all;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
 
 use super::{hasty, key, open};
 
@@ -40,6 +43,28 @@ async fn reads_survive_every_passing_fault() {
         let listed = store.list(&key("servers")).await.expect(&told);
         assert_eq!(listed.len(), 1, "{fault:?}");
         assert!(!server.has_faults(), "{fault:?} was not met");
+    }
+}
+
+/// What engines get: the plain client.
+#[tokio::test(flavor = "multi_thread")]
+async fn data_survives_every_passing_fault() {
+    let server = GcsServer::start();
+    let client = connect_with(&server.access("fleet/data"), &hasty()).unwrap();
+    let pack = Bytes::from(vec![b'x'; 5_000_000]);
+    let path = Path::from("packs/a");
+    for fault in transient() {
+        let told = format!("{fault:?}");
+        for method in ["PUT", "GET"] {
+            server.inject(FaultRule::next(1, method, fault.clone()));
+        }
+        client.put(&path, pack.clone().into()).await.expect(&told);
+        let read = client.get(&path).await.expect(&told).bytes().await.expect(&told);
+        assert!(read == pack && !server.has_faults(), "{told}");
+
+        server.inject(FaultRule::next(2, "GET", fault.clone()));
+        let listed: Vec<_> = client.list(None).try_collect().await.expect(&told);
+        assert!(listed.len() == 1 && !server.has_faults(), "{told}");
     }
 }
 

@@ -1,14 +1,23 @@
 //! Stores that say no: what the error's kind, reason and hint are.
 
 use std::net::TcpListener;
+use std::sync::Arc;
 
+use async_trait::async_trait;
 use bytes::Bytes;
+use dory_core::adapters::object_store::{ConnectOptions, ensure_bucket, open_catalog, open_catalog_with};
 use dory_core::domain::secret::Secret;
 use dory_core::domain::store_url::{StoreAccess, StoreCredentials};
 use dory_core::{Error, ErrorKind};
 use dory_testkit::gcs::{AccessKey, GcsConfig, GcsServer};
+use dory_testkit::live::or_skip;
+use dory_testkit::servers::{azurite, seaweedfs};
+use object_store::ClientOptions;
+use object_store::client::{
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
+};
 
-use super::{key, open};
+use super::{hasty, key, open};
 
 async fn every_operation(access: &StoreAccess) -> Vec<Error> {
     let store = open(access);
@@ -92,4 +101,62 @@ async fn an_unreachable_host_is_named_within_seconds() {
         assert!(error.to_string().contains(&nobody), "{error}");
         assert!(error.causes()[0].contains("refused"), "{error:?}");
     }
+}
+
+/// A network in which nobody answers.
+#[derive(Debug)]
+struct Silence;
+
+impl HttpConnector for Silence {
+    fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
+        Ok(HttpClient::new(Self))
+    }
+}
+
+#[async_trait]
+impl HttpService for Silence {
+    async fn call(&self, _: HttpRequest) -> Result<HttpResponse, HttpError> {
+        Err(HttpError::new(HttpErrorKind::Connect, std::io::Error::from(std::io::ErrorKind::ConnectionRefused)))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_offers_no_credentials_is_not_blamed_on_the_store() {
+    for (url, setting) in [("gs://dory", "GS_ACCESS_KEY"), ("s3://dory", "AWS_ACCESS_KEY_ID")] {
+        let url = url.parse().unwrap();
+        let access = StoreAccess { url, credentials: StoreCredentials::Ambient, endpoint: None, region: None };
+        let options = ConnectOptions { transport: Some(Arc::new(Silence)), ..hasty() };
+        let store = open_catalog_with(&access, &options).unwrap();
+        assert_told(&[store.get(&key("dory.json")).await.unwrap_err()], ErrorKind::PermissionDenied, setting);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_s3_server_refuses_in_the_same_words() {
+    let Some(server) = or_skip("s3", seaweedfs()) else { return };
+    ensure_bucket(&server.access("dory-refusals", "fleet"), None).await.unwrap();
+    let wrong = server.access_with("dory-refusals", "fleet", "DORYTESTKEY", "secret/secret");
+    assert_told(&every_operation(&wrong).await, ErrorKind::PermissionDenied, "AWS_SECRET_ACCESS_KEY");
+
+    let reader = open_catalog(&server.reader("dory-refusals", "fleet")).unwrap();
+    assert!(reader.get(&key("servers/a.json")).await.unwrap().is_none());
+    let error = reader.create(&key("servers/a.json"), Bytes::from("1")).await.unwrap_err();
+    assert_told(&[error], ErrorKind::PermissionDenied, "a key that may write");
+
+    let missing = open_catalog(&server.access("dory-missing", "fleet")).unwrap();
+    for error in [missing.get(&key("dory.json")).await.unwrap_err(), missing.list(&key("servers")).await.unwrap_err()] {
+        assert_told(&[error], ErrorKind::NotFound, "dory init");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_azure_server_refuses_in_the_same_words() {
+    let Some(server) = or_skip("azure", azurite()) else { return };
+    let missing = server.access("dory-missing", "fleet");
+    assert_told(&every_operation(&missing).await, ErrorKind::NotFound, "dory init");
+    let mut wrong = server.access("dory-contract", "fleet");
+    if let StoreCredentials::AzureAccount { key, .. } = &mut wrong.credentials {
+        *key = Secret::new("c2VjcmV0L3NlY3JldA==");
+    }
+    assert_told(&every_operation(&wrong).await, ErrorKind::PermissionDenied, "storage account");
 }

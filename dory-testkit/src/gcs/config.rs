@@ -13,6 +13,9 @@ pub struct GcsConfig {
     pub keys: Vec<AccessKey>,
     /// Bearer tokens that are accepted as if they were the first key.
     pub tokens: Vec<String>,
+    /// Service accounts, by e-mail, whose self-signed tokens are accepted as if they were the first key. The claims are
+    /// read; the signature is not checked.
+    pub service_accounts: Vec<String>,
     /// How far the server's clock is ahead of this host's, in seconds.
     pub clock_ahead: i64,
     /// The least time between two writes of one name; the real service allows one write a second.
@@ -56,6 +59,7 @@ impl Default for GcsConfig {
             buckets: vec![("dory".to_owned(), "dory-project".to_owned())],
             keys: vec![AccessKey::new("GOOGDORYTESTKEY", "dory/test+secret", "dory-project")],
             tokens: vec!["dory-test-token".to_owned()],
+            service_accounts: Vec::new(),
             clock_ahead: 0,
             write_interval: None,
         }

@@ -13,6 +13,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use dory_core::domain::secret::Secret;
 use dory_core::domain::store_url::{StoreAccess, StoreCredentials};
+use futures_util::{StreamExt, stream};
 use http::header::CONTENT_LENGTH;
 use tokio::sync::oneshot;
 
@@ -215,13 +216,17 @@ async fn cut(response: Response) -> Response {
     let whole = to_bytes(body, usize::MAX).await.unwrap_or_default();
     head.headers.insert(CONTENT_LENGTH, whole.len().into());
     let half = whole.slice(..whole.len() / 2);
-    let broken = std::io::Error::other("a test asked for a cut body");
-    Response::from_parts(head, Body::from_stream(futures_util::stream::iter([Ok(half), Err(broken)])))
+    // The pause lets the half go out: what breaks off before anything was sent is a lost answer, not a cut one.
+    let broken = stream::once(async {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        Err(std::io::Error::other("a test asked for a cut body"))
+    });
+    Response::from_parts(head, Body::from_stream(stream::iter([Ok(half)]).chain(broken)))
 }
 
 fn answer(state: &mut State, call: &Call) -> Result<Response, Refusal> {
     let now = state.now();
-    let key = who(call, &state.config.keys, &state.config.tokens, now)?.clone();
+    let key = who(call, &state.config, now)?.clone();
     let is_read = matches!(call.method.as_str(), "GET" | "HEAD");
     if !is_read && (state.read_only || !key.may_write) {
         return Err(Refusal::access_denied("The caller does not have storage.objects.create access."));

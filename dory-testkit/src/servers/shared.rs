@@ -85,6 +85,7 @@ fn open(path: &Path) -> File {
     OpenOptions::new().create(true).append(true).open(path).unwrap()
 }
 
+#[expect(clippy::zombie_processes, reason = "it outlives this process, and nobody needs its status")]
 fn watch(folder: &Path, command: &[String]) {
     let mut watchdog = Command::new("sh");
     watchdog.args(["-c", WATCHDOG, "sh"]).arg(folder).args(command);

@@ -138,5 +138,8 @@ fn make_folder(folder: &Path) -> Result<BucketState> {
     // For the owner's eyes alone: what is in there is encrypted, but names and sizes are not.
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.map_err(|error| failed(folder, error))?;
+    for parent in folder.ancestors().skip(1).take_while(|path| path.starts_with(present)) {
+        fs::File::open(parent).and_then(|parent| parent.sync_all()).map_err(|error| failed(parent, error))?;
+    }
     Ok(BucketState::Created)
 }

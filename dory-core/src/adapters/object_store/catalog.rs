@@ -114,6 +114,7 @@ impl ObjectCatalogStore {
         bytes: Bytes,
         write: Write<'_>,
     ) -> Result<DocumentVersion> {
+        // One for all attempts: an early one that was given up may still arrive during a late one.
         let doubt = Doubt::default();
         let path = Path::from(key.as_str());
         let options = PutOptions { mode: self.mode(write), extensions: doubt.as_extensions(), ..PutOptions::default() };
@@ -121,17 +122,25 @@ impl ObjectCatalogStore {
             let put = self.objects.put_opts(&path, bytes.clone().into(), options.clone()).await;
             put.map_err(|error| write.refusal(error))
         };
-        match self.persist(operation, key.as_str(), put, || !doubt.raised()).await {
-            Ok(put) => match self.version(put.e_tag, put.version) {
-                Some(version) => Ok(version),
-                None => {
-                    self.own_write(operation, key, &bytes, write).await?.ok_or_else(|| self.versionless(operation, key))
+        let mut made = 1;
+        loop {
+            let error = match self.persist(operation, key.as_str(), put, || !doubt.raised()).await {
+                Ok(put) => {
+                    let version = self.version(put.e_tag, put.version);
+                    return version.ok_or_else(|| self.versionless(operation, key));
                 }
-            },
-            Err(error) if doubt.raised() || error.kind() == ErrorKind::TimedOut => {
-                self.settle(operation, key, &bytes, write, error).await
+                Err(error) => error,
+            };
+            if !doubt.raised() && error.kind() != ErrorKind::TimedOut {
+                return Err(error);
             }
-            Err(error) => Err(error),
+            let repeatable = made < ATTEMPTS && error.kind() == ErrorKind::Unavailable;
+            match self.settle(operation, key, &bytes, write, error).await? {
+                Settled::Written(version) => return Ok(version),
+                Settled::Untouched(_) if repeatable => self.clock.sleep(PAUSE * made).await,
+                Settled::Untouched(error) => return Err(error),
+            }
+            made += 1;
         }
     }
 
@@ -146,25 +155,28 @@ impl ObjectCatalogStore {
         bytes: &Bytes,
         write: Write<'_>,
         error: Error,
-    ) -> Result<DocumentVersion> {
+    ) -> Result<Settled> {
         let refused = matches!(error.kind(), ErrorKind::Conflict | ErrorKind::AlreadyExists);
-        match self.own_write(operation, key, bytes, write).await {
-            Ok(Some(version)) => Ok(version),
-            Ok(None) => Err(error),
-            Err(unread) => Err(if refused { unread } else { error }),
+        let current = match self.read(operation, key).await {
+            Ok(current) => current,
+            Err(unread) => return Err(if refused { unread } else { error }),
+        };
+        match (current, write) {
+            (Some(found), _) if found.bytes == bytes && !write.replaces(&found.version) => {
+                Ok(Settled::Written(found.version))
+            }
+            (None, Write::Create) => Ok(Settled::Untouched(error)),
+            (Some(found), Write::Replace(expected)) if found.version == *expected => Ok(Settled::Untouched(error)),
+            _ if refused => Err(error),
+            (_, Write::Create) => {
+                let reason = "it is already there";
+                Err(Error::new(ErrorKind::AlreadyExists, operation, key.as_str(), reason).with_source(error))
+            }
+            (_, Write::Replace(_)) => {
+                let reason = "it was changed in the meantime";
+                Err(Error::new(ErrorKind::Conflict, operation, key.as_str(), reason).with_source(error))
+            }
         }
-    }
-
-    /// The version that our write made, if the document holds it.
-    async fn own_write(
-        &self,
-        operation: &str,
-        key: &DocumentKey,
-        bytes: &Bytes,
-        write: Write<'_>,
-    ) -> Result<Option<DocumentVersion>> {
-        let current = self.read(operation, key).await?;
-        Ok(current.filter(|found| found.bytes == bytes && !write.replaces(&found.version)).map(|found| found.version))
     }
 
     fn mode(&self, write: Write<'_>) -> PutMode {
@@ -198,6 +210,13 @@ impl ObjectCatalogStore {
 enum Write<'a> {
     Create,
     Replace(&'a DocumentVersion),
+}
+
+/// What became of a write whose answer was lost; that somebody else's document is there now is an error.
+enum Settled {
+    Written(DocumentVersion),
+    /// It did not happen, so far as can be seen; with what went wrong.
+    Untouched(Error),
 }
 
 impl Write<'_> {

@@ -76,6 +76,10 @@ impl Place {
             Trouble::Exists => make(ErrorKind::AlreadyExists, "it is already there".into()),
             Trouble::Changed => make(ErrorKind::Conflict, "it was changed in the meantime".into()),
             Trouble::BadName => make(ErrorKind::InvalidInput, format!("`{}` is no name for a bucket", url.bucket)),
+            Trouble::NoCredentials => {
+                make(ErrorKind::PermissionDenied, "no credentials were given, and this host offers none".into())
+                    .with_hint(format!("set {credentials}"))
+            }
             Trouble::Refused => make(ErrorKind::PermissionDenied, format!("`{host}` refused"))
                 .with_hint(format!("set {credentials} to a key that may use `{url}`")),
             Trouble::ReadOnly => make(ErrorKind::PermissionDenied, format!("`{url}` may not be written to"))
@@ -94,6 +98,9 @@ impl Place {
     }
 }
 
+/// Where a client asks for credentials when it was given none.
+const METADATA_SERVERS: [&str; 2] = ["//metadata", "//169.254.169.254"];
+
 /// What went wrong, in the caller's terms.
 enum Trouble {
     NoStore,
@@ -101,6 +108,7 @@ enum Trouble {
     Exists,
     Changed,
     BadName,
+    NoCredentials,
     Refused,
     ReadOnly,
     ClockSkewed,
@@ -118,6 +126,8 @@ struct Report {
     code: Option<String>,
     transport: Option<HttpErrorKind>,
     is_write: bool,
+    /// It was not the store that was asked, but the host's cloud for credentials.
+    asked_for_credentials: bool,
     cause: String,
 }
 
@@ -131,6 +141,7 @@ impl Report {
         report.transport = transport(error);
         report.is_write =
             ["PUT", "POST", "DELETE"].iter().any(|method| text.contains(&format!("performing {method} ")));
+        report.asked_for_credentials = METADATA_SERVERS.iter().any(|server| text.contains(server));
         if answered.is_none() {
             report.cause = last(error);
         }
@@ -152,6 +163,7 @@ impl Report {
 
     fn trouble(&self) -> Trouble {
         match (self.code.as_deref(), self.status, self.transport) {
+            _ if self.asked_for_credentials => Trouble::NoCredentials,
             (Some("NoSuchBucket" | "ContainerNotFound"), ..) => Trouble::NoStore,
             (Some("InvalidBucketName" | "InvalidResourceName"), ..) => Trouble::BadName,
             (Some("RequestTimeTooSkewed"), ..) => Trouble::ClockSkewed,

@@ -1,6 +1,6 @@
 //! Object stores: Google Cloud Storage, S3, Azure, and folders.
 //!
-//! Catalog and data live in one place and go through one client: [`connect`] opens it, [`open_catalog`] keeps
+//! Catalog and data live in one place and go through one client: [`connect()`] opens it, [`open_catalog`] keeps
 //! documents in it with compare-and-swap, [`ensure_bucket`] makes it where it is missing.
 
 mod bucket;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use http::StatusCode;
+use http::{Method, StatusCode, Uri};
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
 };
@@ -55,12 +55,30 @@ impl HttpService for WireService {
         if let Some(signer) = &self.signer {
             signer.sign(&mut request).map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))?;
         }
-        let answer = self.inner.execute(request).await;
+        let streams = request.method() == Method::GET && !is_listing(request.uri());
+        let answer = match self.inner.execute(request).await {
+            Ok(answer) if !streams || !answer.status().is_success() => whole(answer).await,
+            answer => answer,
+        };
         if let Some(doubt) = doubt {
             doubt.note(&answer);
         }
         self.first_contact.judge(answer)
     }
+}
+
+/// Reads an answer to its end, so that one that breaks off counts as a request that failed, and is made again.
+///
+/// Objects are left to stream: the client itself resumes them where they broke off.
+async fn whole(answer: HttpResponse) -> Result<HttpResponse, HttpError> {
+    let (head, body) = answer.into_parts();
+    let bytes = body.bytes().await.map_err(|error| HttpError::new(HttpErrorKind::Interrupted, error))?;
+    Ok(HttpResponse::from_parts(head, bytes.into()))
+}
+
+/// Whether it asks for names: by S3's and Google's word, or by Azure's.
+fn is_listing(uri: &Uri) -> bool {
+    uri.query().is_some_and(|query| query.split('&').any(|word| word.starts_with("list-type=") || word == "comp=list"))
 }
 
 /// Ends the retries while nobody has ever answered.
