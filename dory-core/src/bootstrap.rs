@@ -139,9 +139,10 @@ fn failed(subject: &'static str, error: &Error) -> Check {
 }
 
 fn engines(clock: &Arc<dyn Clock>) -> Vec<Arc<dyn BackupEngine>> {
-    { drop(Arc::clone(clock)); vec![
-        Arc::new(ResticEngine::new(Arc::new(connect_store))),
-    ] }
+    {
+        drop(Arc::clone(clock));
+        vec![Arc::new(ResticEngine::new(Arc::new(connect_store)))]
+    }
 }
 
 async fn connect_docker(choice: &DockerChoice) -> Result<DockerRuntime> {
