@@ -28,7 +28,8 @@ const PROGRAM: &str = concat!("dory ", env!("CARGO_PKG_VERSION"));
 pub(super) fn run(session: &Session, request: &SnapshotRequest, events: &Events) -> Result<SnapshotReport> {
     let tally = Tally::new();
     let ledger = Ledger::new(tally.clone(), events.clone());
-    let source = VolumeSource::new(request, ledger.clone(), Arc::clone(&session.backend))?;
+    let backend = Arc::clone(&session.backend);
+    let source = VolumeSource::new(request, ledger.clone(), Arc::new(move || backend.has_ended()))?;
     let index_before = index_files(session)?;
     // What an index tells is from when it was read: a repository that has written is opened anew for the next time.
     let repository = indexed_for_writing(&session.backend, &session.key, &CountingBars(tally.clone()))?;

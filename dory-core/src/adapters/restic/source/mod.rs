@@ -6,6 +6,8 @@
 mod exclude;
 mod inode;
 mod reader;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 use std::path::{Path, PathBuf};
@@ -19,7 +21,6 @@ use self::exclude::Excludes;
 use self::inode::Place;
 use self::reader::Opener;
 use self::walk::Walk;
-use super::backend::StoreBackend;
 use super::progress::Tally;
 use crate::domain::entry_path::EntryPath;
 use crate::domain::event::{Warning, WarningKind};
@@ -34,8 +35,11 @@ pub(super) struct VolumeSource {
     mounts: Vec<Mount>,
     excludes: Arc<Excludes>,
     ledger: Ledger,
-    backend: Arc<StoreBackend>,
+    ended: Ended,
 }
+
+/// Tells whether going on is of no use, so that a walk stops.
+pub(super) type Ended = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// One of the sources, proven to be there.
 #[derive(Clone)]
@@ -46,7 +50,7 @@ struct Mount {
 
 impl VolumeSource {
     /// Checks that the sources are there and the patterns make sense.
-    pub(super) fn new(request: &SnapshotRequest, ledger: Ledger, backend: Arc<StoreBackend>) -> Result<Self> {
+    pub(super) fn new(request: &SnapshotRequest, ledger: Ledger, ended: Ended) -> Result<Self> {
         let excludes = Arc::new(Excludes::new(&request.exclude)?);
         let mut mounts = Vec::with_capacity(request.sources.len());
         for source in &request.sources {
@@ -58,11 +62,11 @@ impl VolumeSource {
         if let Some(twice) = mounts.windows(2).find(|pair| pair[0].key == pair[1].key) {
             return Err(Error::invalid("source", &twice[0].key, "each mount may be named once"));
         }
-        Ok(Self { mounts, excludes, ledger, backend })
+        Ok(Self { mounts, excludes, ledger, ended })
     }
 
     fn walk(&self, ledger: Ledger) -> Walk {
-        Walk::new(self.mounts.clone(), Arc::clone(&self.excludes), ledger, Arc::clone(&self.backend))
+        Walk::new(self.mounts.clone(), Arc::clone(&self.excludes), ledger, Arc::clone(&self.ended))
     }
 }
 

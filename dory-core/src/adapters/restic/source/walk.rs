@@ -16,8 +16,7 @@ use rustix::io::Errno;
 use super::exclude::Excludes;
 use super::inode::{Look, Place};
 use super::reader::Opener;
-use super::{Ledger, Mount, ROOT, mount_path};
-use crate::adapters::restic::backend::StoreBackend;
+use super::{Ended, Ledger, Mount, ROOT, mount_path};
 use crate::adapters::restic::go_mode;
 use crate::domain::event::WarningKind;
 
@@ -25,8 +24,7 @@ use crate::domain::event::WarningKind;
 pub(in super::super) struct Walk {
     excludes: Arc<Excludes>,
     ledger: Ledger,
-    /// Asked whether to stop: a walk whose store has failed is of no use.
-    backend: Arc<StoreBackend>,
+    ended: Ended,
     mounts: vec::IntoIter<Mount>,
     /// The folder that holds the mounts, until it was given.
     top: Option<Node>,
@@ -49,7 +47,7 @@ struct Level {
 type Entry = ReadSourceEntry<Opener>;
 
 impl Walk {
-    pub(super) fn new(mounts: Vec<Mount>, excludes: Arc<Excludes>, ledger: Ledger, backend: Arc<StoreBackend>) -> Self {
+    pub(super) fn new(mounts: Vec<Mount>, excludes: Arc<Excludes>, ledger: Ledger, ended: Ended) -> Self {
         // Always the same, so that a backup without changes adds nothing for it.
         let time = Some(Timestamp::UNIX_EPOCH);
         let mode = Some(go_mode::to_go(0o040_755));
@@ -61,7 +59,7 @@ impl Walk {
         Self {
             excludes,
             ledger,
-            backend,
+            ended,
             mounts: mounts.into_iter(),
             top,
             root: None,
@@ -175,7 +173,7 @@ impl Iterator for Walk {
     type Item = RusticResult<Entry>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.backend.has_ended() {
+        if (self.ended)() {
             return None;
         }
         if let Some(node) = self.top.take() {
