@@ -10,8 +10,8 @@ mod fake_doorbell;
 mod fake_engine;
 #[cfg(feature = "object-store")]
 mod fake_gcs;
+mod fake_runtime;
 #[cfg(feature = "object-store")]
 mod gcs_client;
-mod fake_runtime;
 #[cfg(feature = "restic")]
 mod restic;
