@@ -9,6 +9,7 @@ use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::adapters::docker::{DockerAddress, DockerRuntime, DockerSettings};
+use crate::adapters::duplicity::{DuplicityEngine, DuplicitySettings};
 use crate::adapters::object_store::{connect as connect_store, ensure_bucket, open_catalog};
 use crate::adapters::restic::ResticEngine;
 use crate::agent::{self, AgentOptions};
@@ -139,10 +140,10 @@ fn failed(subject: &'static str, error: &Error) -> Check {
 }
 
 fn engines(clock: &Arc<dyn Clock>) -> Vec<Arc<dyn BackupEngine>> {
-    {
-        drop(Arc::clone(clock));
-        vec![Arc::new(ResticEngine::new(Arc::new(connect_store)))]
-    }
+    vec![
+        Arc::new(ResticEngine::new(Arc::new(connect_store))),
+        Arc::new(DuplicityEngine::new(DuplicitySettings::new(SCRATCH, Arc::clone(clock)))),
+    ]
 }
 
 async fn connect_docker(choice: &DockerChoice) -> Result<DockerRuntime> {

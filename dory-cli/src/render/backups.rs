@@ -101,7 +101,8 @@ fn remarks(point: &RestorePoint) -> String {
 
 /// Files of a point, a line each.
 pub(crate) fn files(entries: &[FileEntry]) -> String {
-    let size_width = entries.iter().map(|entry| entry.bytes.to_string().len()).max().unwrap_or(0);
+    let size = |entry: &FileEntry| entry.bytes.map_or_else(|| "?".to_owned(), |bytes| bytes.to_string());
+    let size_width = entries.iter().map(|entry| size(entry).len()).max().unwrap_or(0);
     let line = |entry: &FileEntry| {
         let kind = match entry.kind {
             FileKind::File => '-',
@@ -118,7 +119,7 @@ pub(crate) fn files(entries: &[FileEntry]) -> String {
             |at| at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string(),
         );
         let link = entry.link_target.as_ref().map(|target| format!(" -> {target}")).unwrap_or_default();
-        format!("{kind}{mode} {owner:>9} {:>size_width$} {modified} {}{link}\n", entry.bytes, entry.path)
+        format!("{kind}{mode} {owner:>9} {:>size_width$} {modified} {}{link}\n", size(entry), entry.path)
     };
     entries.iter().map(line).collect()
 }

@@ -82,7 +82,7 @@ mod tests {
         assert_eq!(duration(SignedDuration::from_millis(823)), "0.82 s");
         assert_eq!(duration(SignedDuration::from_secs(200)), "3 min 20 s");
         let now = Timestamp::from_second(1_000_000).unwrap();
-        let before = |seconds| Timestamp::from_second(1_000_000 - seconds).unwrap();
+        let before = |seconds: i64| Timestamp::from_second(1_000_000 - seconds).unwrap();
         assert_eq!(ago(before(3), now), "just now");
         assert_eq!(ago(before(3600), now), "60 min ago");
         assert_eq!(ago(before(86_400 * 3), now), "3 days ago");

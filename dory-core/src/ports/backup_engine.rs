@@ -246,8 +246,9 @@ pub struct FileEntry {
     pub path: EntryPath,
     /// What it is.
     pub kind: FileKind,
-    /// Bytes of contents.
-    pub bytes: u64,
+    /// Bytes of contents, where the engine tells them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
     /// Permission bits, where the engine tells them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<u32>,

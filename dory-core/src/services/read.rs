@@ -106,7 +106,7 @@ fn mount_entry(destination: &Path) -> FileEntry {
     FileEntry {
         path: EntryPath::new(destination),
         kind: FileKind::Folder,
-        bytes: 0,
+        bytes: None,
         mode: None,
         owner: None,
         modified: None,

@@ -5,6 +5,7 @@ mod catalog;
 mod clocks;
 #[cfg(feature = "docker")]
 mod docker;
+mod duplicity;
 mod fake_catalog;
 mod fake_doorbell;
 mod fake_engine;

@@ -144,7 +144,7 @@ fn entry(path: PathBuf, node: &Node) -> FileEntry {
     FileEntry {
         path: EntryPath::new(path),
         kind,
-        bytes: if kind == FileKind::File { node.meta.size } else { 0 },
+        bytes: Some(if kind == FileKind::File { node.meta.size } else { 0 }),
         mode: node.meta.mode.map(go_mode::permissions_from_go),
         owner: node.meta.uid.zip(node.meta.gid),
         modified: node.meta.mtime,

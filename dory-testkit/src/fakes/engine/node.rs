@@ -79,7 +79,7 @@ impl Node {
                 Content::Socket => FileKind::Socket,
                 Content::Device { .. } => FileKind::Device,
             },
-            bytes: self.bytes(),
+            bytes: Some(self.bytes()),
             mode: Some(self.mode),
             owner: Some(self.owner),
             modified: i32::try_from(self.modified.1)

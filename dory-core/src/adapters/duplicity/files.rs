@@ -1,0 +1,154 @@
+//! Looking into a set: its list of files, and the contents of one.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io;
+use std::ops::ControlFlow;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use tokio::fs::File;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+
+use super::child::Seen;
+use super::exit::Phase;
+use super::log::{Level, Record};
+use super::names::SetTime;
+use super::repository::DuplicityRepository;
+use super::session::{Cache, Outcome};
+use crate::domain::entry_path::EntryPath;
+use crate::domain::id::SnapshotId;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ports::{FileEntry, FileKind};
+
+impl DuplicityRepository {
+    pub(super) async fn files_in(
+        &self,
+        snapshot: &SnapshotId,
+        folder: &EntryPath,
+        recursive: bool,
+    ) -> Result<Vec<FileEntry>> {
+        let (time, _) = self.find(snapshot).await?;
+        let wanted = folder.as_path();
+        let mut itself = None;
+        let mut found = BTreeMap::new();
+        self.walk(&time, |entry| {
+            let path = entry.path.as_path();
+            if path == wanted {
+                itself = Some(entry);
+            } else if let Ok(below) = path.strip_prefix(wanted)
+                && (recursive || below.components().count() == 1)
+            {
+                found.insert(entry.path.clone(), entry);
+            }
+            ControlFlow::Continue(())
+        })
+        .await?;
+        match itself {
+            Some(itself) if itself.kind != FileKind::Folder => Ok(vec![itself]),
+            None if !wanted.as_os_str().is_empty() => Err(no_such_path(folder, &time)),
+            _ => Ok(found.into_values().collect()),
+        }
+    }
+
+    pub(super) async fn contents_of(
+        &self,
+        snapshot: &SnapshotId,
+        path: &EntryPath,
+        out: &mut (dyn AsyncWrite + Send + Unpin),
+    ) -> Result<u64> {
+        let (time, _) = self.find(snapshot).await?;
+        let kind = if path.as_path().as_os_str().is_empty() {
+            Some(FileKind::Folder)
+        } else {
+            let mut kind = None;
+            self.walk(&time, |entry| {
+                if entry.path == *path {
+                    kind = Some(entry.kind);
+                    return ControlFlow::Break(());
+                }
+                ControlFlow::Continue(())
+            })
+            .await?;
+            kind
+        };
+        match kind {
+            Some(FileKind::File) => {}
+            Some(_) => return Err(Error::invalid("path", path.to_string(), "it is no regular file")),
+            None => return Err(no_such_path(path, &time)),
+        }
+        let _cache = self.session.cache.lock().await;
+        let run = self.session.run_folder().await?;
+        let to = run.join("file");
+        let mut invocation = self.session.invocation(&run, "restore", Cache::Kept, Phase::Working);
+        invocation.option("--metadata-sync-mode", "partial").option("--restore-time", time.as_str());
+        invocation.argument("--no-restore-ownership").option("--path-to-restore", path.as_path());
+        invocation.argument(&self.session.target.url).argument(&to);
+        match self.session.run(&invocation, |_| ControlFlow::Continue(())).await? {
+            Outcome::Done | Outcome::Stopped => {}
+            Outcome::Failed(failure) => {
+                return Err(failure.into_error("read file", &path.to_string(), Phase::Working));
+            }
+        }
+        copy(&to, out).await.map_err(|error| {
+            Error::new(ErrorKind::Unavailable, "write file", path.to_string(), "its reader is gone").with_source(error)
+        })
+    }
+
+    /// Shows `visit` every inode of a set, in duplicity's order, until it breaks.
+    async fn walk(&self, time: &SetTime, mut visit: impl FnMut(FileEntry) -> ControlFlow<()> + Send) -> Result<()> {
+        let _cache = self.session.cache.lock().await;
+        let run = self.session.run_folder().await?;
+        let mut invocation = self.session.invocation(&run, "list-current-files", Cache::Kept, Phase::Working);
+        invocation.option("--metadata-sync-mode", "partial").option("--restore-time", time.as_str());
+        invocation.argument(&self.session.target.url);
+        self.session
+            .must_run(&invocation, "list files in", Phase::Working, |seen| match seen {
+                Seen::Record(record) => entry(record).map_or(ControlFlow::Continue(()), &mut visit),
+                Seen::Tick => ControlFlow::Continue(()),
+            })
+            .await
+    }
+}
+
+async fn copy(from: &Path, out: &mut (dyn AsyncWrite + Send + Unpin)) -> io::Result<u64> {
+    let mut file = File::open(from).await?;
+    let bytes = tokio::io::copy(&mut file, out).await?;
+    out.flush().await?;
+    Ok(bytes)
+}
+
+fn no_such_path(path: &EntryPath, time: &SetTime) -> Error {
+    Error::new(ErrorKind::NotFound, "find path", path.to_string(), format!("snapshot `{time}` does not hold it"))
+}
+
+/// The inode that a record of the list tells of. The list tells no sizes, modes and owners.
+fn entry(record: &Record) -> Option<FileEntry> {
+    if (record.level, record.code) != (Level::Info, 10) {
+        return None;
+    }
+    let [modified, path, kind] = <[Vec<u8>; 3]>::try_from(record.words()).ok()?;
+    let kind = match kind.as_slice() {
+        b"reg" => FileKind::File,
+        b"dir" => FileKind::Folder,
+        b"sym" => FileKind::Symlink,
+        b"fifo" => FileKind::Fifo,
+        b"sock" => FileKind::Socket,
+        b"chr" | b"blk" => FileKind::Device,
+        _ => return None,
+    };
+    let path = PathBuf::from(OsString::from_vec(path));
+    if path == Path::new(".") {
+        return None;
+    }
+    let modified = SetTime::parse(std::str::from_utf8(&modified).ok()?).map(|time| time.to_timestamp());
+    Some(FileEntry {
+        path: EntryPath::new(path),
+        kind,
+        bytes: None,
+        mode: None,
+        owner: None,
+        modified,
+        link_target: None,
+    })
+}

@@ -1,0 +1,131 @@
+//! One open repository.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use tokio::io::AsyncWrite;
+
+use super::exit::Phase;
+use super::look::Look;
+use super::names::SetTime;
+use super::session::Session;
+use crate::domain::entry_path::EntryPath;
+use crate::domain::id::SnapshotId;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ports::{
+    Events, FileEntry, PruneReport, Repository, RepositoryStats, RestoreReport, RestoreRequest, Snapshot,
+    SnapshotReport, SnapshotRequest, VerifyDepth, VerifyReport,
+};
+
+/// One open repository: its key is proven.
+#[derive(Debug)]
+pub(super) struct DuplicityRepository {
+    pub(super) session: Arc<Session>,
+    /// The newest set that was ever seen here, finished or not.
+    newest: Mutex<Option<SetTime>>,
+}
+
+impl DuplicityRepository {
+    pub(super) fn new(session: Arc<Session>, look: &Look) -> Self {
+        let repository = Self { session, newest: Mutex::new(None) };
+        repository.saw_all(look);
+        repository
+    }
+
+    pub(super) fn newest(&self) -> Option<SetTime> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn saw(&self, time: &SetTime) {
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        if newest.as_ref().is_none_or(|newest| newest < time) {
+            *newest = Some(time.clone());
+        }
+    }
+
+    fn saw_all(&self, look: &Look) {
+        for set in look.collection.sets().chain(&look.collection.leftovers) {
+            self.saw(&set.time);
+        }
+    }
+
+    /// What is in the repository now.
+    pub(super) async fn look(&self) -> Result<Look> {
+        let look = Look::at(&self.session, Phase::Working).await?;
+        self.saw_all(&look);
+        Ok(look)
+    }
+
+    /// The set of this id, as it is in the repository now. duplicity itself takes any time for the nearest set before.
+    ///
+    /// # Errors
+    /// `NotFound` where there is none.
+    pub(super) async fn find(&self, snapshot: &SnapshotId) -> Result<(SetTime, Look)> {
+        let missing = || {
+            let reason = format!("repository `{}` has none of this id", self.session.location);
+            Error::new(ErrorKind::NotFound, "find snapshot", snapshot.as_str(), reason)
+        };
+        let time = SetTime::parse(snapshot.as_str()).ok_or_else(missing)?;
+        let look = self.look().await?;
+        if look.collection.holds(&time) { Ok((time, look)) } else { Err(missing()) }
+    }
+}
+
+#[async_trait]
+impl Repository for DuplicityRepository {
+    async fn backup(&self, request: &SnapshotRequest, events: &Events) -> Result<SnapshotReport> {
+        self.make_set(request, events).await
+    }
+
+    async fn restore(&self, request: &RestoreRequest, events: &Events) -> Result<RestoreReport> {
+        self.write_back(request, events).await
+    }
+
+    async fn list_snapshots(&self) -> Result<Vec<Snapshot>> {
+        let look = self.look().await?;
+        let collection = &look.collection;
+        let mut sets: Vec<_> = collection.sets().collect();
+        sets.sort_by(|a, b| a.time.cmp(&b.time));
+        let tell = |time: &SetTime| {
+            let note = look.book.as_ref().and_then(|book| book.note(time, collection));
+            let id = |time: &SetTime| SnapshotId::parse(time.as_str());
+            Ok(Snapshot {
+                id: id(time)?,
+                taken_at: note.map_or_else(|| time.to_timestamp(), |note| note.taken_at),
+                mounts: note.map(|note| note.mounts.clone()).unwrap_or_default(),
+                tags: note.map(|note| note.tags.clone()).unwrap_or_default(),
+                tied_to: collection.dependents(time).into_iter().map(id).collect::<Result<_>>()?,
+            })
+        };
+        sets.into_iter().map(|set| tell(&set.time)).collect()
+    }
+
+    async fn list_files(&self, snapshot: &SnapshotId, folder: &EntryPath, recursive: bool) -> Result<Vec<FileEntry>> {
+        self.files_in(snapshot, folder, recursive).await
+    }
+
+    async fn read_file(
+        &self,
+        snapshot: &SnapshotId,
+        path: &EntryPath,
+        out: &mut (dyn AsyncWrite + Send + Unpin),
+    ) -> Result<u64> {
+        self.contents_of(snapshot, path, out).await
+    }
+
+    async fn forget(&self, snapshots: &[SnapshotId]) -> Result<()> {
+        self.remove_sets(snapshots).await
+    }
+
+    async fn prune(&self) -> Result<PruneReport> {
+        self.remove_leftovers().await
+    }
+
+    async fn verify(&self, depth: VerifyDepth) -> Result<VerifyReport> {
+        self.check(depth).await
+    }
+
+    async fn stats(&self) -> Result<RepositoryStats> {
+        self.count().await
+    }
+}

@@ -1,0 +1,123 @@
+//! What duplicity tells while it backs up, as Dory's events.
+
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::ops::ControlFlow;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use super::child::Seen;
+use super::log::{Level, Record};
+use crate::domain::entry_path::EntryPath;
+use crate::domain::event::{Progress, Warning, WarningKind};
+use crate::ports::Events;
+
+/// Turns a backup's records into events, and counts.
+pub(super) struct Teller<'a> {
+    pub(super) events: &'a Events,
+    /// The folder of links that duplicity reads.
+    pub(super) root: &'a Path,
+    /// Paths of folders, which do not count as files.
+    pub(super) folders: &'a HashSet<Vec<u8>>,
+    pub(super) progress: Progress,
+    /// Files that were new or changed.
+    pub(super) files_changed: u64,
+    /// The last moment at which duplicity may have read from a source.
+    pub(super) last_read: Timestamp,
+    /// The statistics at the end.
+    pub(super) stored_in_volumes: u64,
+    pub(super) errors: u64,
+    pub(super) warned: u64,
+    /// Mounts whose link was followed.
+    pub(super) followed: HashSet<Vec<u8>>,
+    /// A mount that duplicity took for the link that stands for it.
+    pub(super) taken_for_link: Option<String>,
+}
+
+impl Teller<'_> {
+    /// Takes what was seen at `now`; breaks where duplicity does not read what it should.
+    pub(super) fn hear(&mut self, seen: &Seen<'_>, now: Timestamp) -> ControlFlow<()> {
+        match seen {
+            Seen::Tick => self.events.progress(self.progress),
+            Seen::Record(record) => self.hear_record(record, now),
+        }
+        if self.taken_for_link.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn hear_record(&mut self, record: &Record, now: Timestamp) {
+        match (record.level, record.code) {
+            // So many bytes are read and in volumes.
+            (Level::Info, 2) => {
+                self.last_read = now;
+                let bytes = record.words().first().and_then(|word| std::str::from_utf8(word).ok()?.parse().ok());
+                let most = self.progress.bytes_total.unwrap_or(u64::MAX);
+                self.progress.bytes = self.progress.bytes.max(bytes.unwrap_or(0)).min(most);
+                self.events.progress(self.progress);
+            }
+            // New, changed.
+            (Level::Info, 4 | 5) => {
+                self.last_read = now;
+                let path = record.words().into_iter().next().unwrap_or_default();
+                let mount = path.split(|byte| *byte == b'/').next().unwrap_or_default();
+                if path != b"." {
+                    if !self.followed.contains(mount) {
+                        self.taken_for_link = Some(String::from_utf8_lossy(mount).into_owned());
+                    }
+                    self.files_changed += u64::from(!self.folders.contains(&path));
+                    let most = self.progress.files_total.unwrap_or(u64::MAX);
+                    self.progress.files = (self.progress.files + 1).min(most);
+                }
+            }
+            // The shim's own.
+            (Level::Info, 900) => self.followed.extend(record.words()),
+            (Level::Info, 15) => self.warn_of_name(record, |_| WarningKind::NotKept),
+            (Level::Warning, 8..=10) => self.warn_of_name(record, unreadable_or_vanished),
+            (Level::Warning, 12 | 13) => self.warn_of_name(record, |_| WarningKind::Unreadable),
+            (Level::Warning, 1) => self.warn_of_text(record),
+            (Level::Notice, 1) => self.take_statistics(&record.text),
+            _ => {}
+        }
+    }
+
+    fn warn_of_name(&mut self, record: &Record, kind: impl Fn(&Path) -> WarningKind) {
+        let name = record.words().into_iter().next().unwrap_or_default();
+        self.warn(Path::new(OsStr::from_bytes(&name)), kind, &record.text);
+    }
+
+    /// Two warnings have their path in words for people only.
+    fn warn_of_text(&mut self, record: &Record) {
+        let path = record.text.strip_prefix("Error listing directory ");
+        if let Some(path) = path.or_else(|| record.text.split_once(" getting delta for ").map(|(_, path)| path)) {
+            self.warn(Path::new(path), unreadable_or_vanished, &record.text);
+        }
+    }
+
+    fn warn(&mut self, name: &Path, kind: impl Fn(&Path) -> WarningKind, text: &str) {
+        // Some names are absolute, others relative to the folder that is read.
+        let path = name.strip_prefix(self.root).unwrap_or(name);
+        let real = self.root.join(path);
+        let detail = text.replace(&format!("{}/", self.root.display()), "");
+        self.warned += 1;
+        self.events.warn(Warning { kind: kind(&real), path: EntryPath::new(path), detail });
+    }
+
+    fn take_statistics(&mut self, text: &str) {
+        if !text.contains("[ Backup Statistics ]") {
+            return;
+        }
+        let number = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+            line.split(' ').next()?.parse::<u64>().ok()
+        };
+        self.stored_in_volumes = number("TotalDestinationSizeChange").unwrap_or(0);
+        self.errors = number("Errors").unwrap_or(0);
+    }
+}
+
+/// duplicity does not say which; by now the path tells.
+fn unreadable_or_vanished(path: &Path) -> WarningKind {
+    if fs::symlink_metadata(path).is_ok() { WarningKind::Unreadable } else { WarningKind::Vanished }
+}
