@@ -6,7 +6,7 @@
 set -euo pipefail
 
 part=${1:-all}
-# Where the Python programs go; the testkit looks here after PATH.
+# Where the Python programs go; the testkit looks here before PATH.
 tools=${DORY_TOOLS:-/opt/dory-tools}
 
 say() { printf 'setup: %s\n' "$*" >&2; }

@@ -1,5 +1,4 @@
 //! The stand-in as a program, spoken to by curl: a signer of V4 requests that Dory had no hand in.
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};

@@ -4,6 +4,7 @@
 mod clock;
 mod engine;
 mod faults;
+mod gcs_server;
 mod runtime;
 mod signals;
 mod world;
