@@ -36,6 +36,9 @@ cargo nextest run --workspace --no-fail-fast
 step "examples in the docs"
 cargo test --workspace --doc --quiet
 
+step "the image, and the documents' own command with it"
+scripts/image-test.sh
+
 step "docs"
 RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --quiet
 

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::adapters::docker::{DockerAddress, DockerRuntime, DockerSettings};
 use crate::adapters::duplicity::{DuplicityEngine, DuplicitySettings};
-use crate::adapters::object_store::{connect as connect_store, ensure_bucket, open_catalog};
+use crate::adapters::object_store::{BucketState, connect as connect_store, ensure_bucket, open_catalog};
 use crate::adapters::restic::ResticEngine;
 use crate::agent::{self, AgentOptions};
 use crate::config::{DockerChoice, Settings};
@@ -47,24 +47,36 @@ pub async fn connect(settings: Settings) -> Result<Dory> {
     Ok(Dory::new(config, runtime, engines(&clock), store, clock))
 }
 
-/// Sees to it that the store's bucket or folder is there.
+/// As [`connect`], but first makes the bucket where it is missing and the user named the project to make it in: the
+/// first backup needs no `dory init`.
 ///
 /// # Errors
-/// As for the store: it belongs to somebody else, cannot be made, cannot be reached.
-pub async fn prepare_store(settings: &Settings) -> Result<()> {
-    ensure_bucket(&settings.store, settings.project.as_deref()).await.map(drop)
+/// As for [`connect`], and for a bucket that cannot be made or belongs to somebody else.
+pub async fn connect_for_backup(settings: Settings) -> Result<Dory> {
+    if settings.project.is_some() && settings.store.url.scheme == StoreScheme::Gs {
+        let catalog = Catalog::new(open_catalog(&settings.store)?, Arc::new(SystemClock::new()));
+        match catalog.fleet().await {
+            // Without a word about the key nothing is made: the backup itself will say so.
+            Err(error) if error.kind() == ErrorKind::NotFound && settings.encryption.is_some() => {
+                ensure_bucket(&settings.store, settings.project.as_deref()).await?;
+            }
+            _ => {}
+        }
+    }
+    connect(settings).await
 }
 
 /// Sets up the store: its bucket or folder, the fleet in it, a passphrase where none was set.
 ///
 /// # Errors
-/// As for [`prepare_store`] and [`services::init`].
+/// As for the store: it belongs to somebody else, cannot be made, cannot be reached; and as for [`services::init`].
 pub async fn init(settings: &Settings) -> Result<InitReport> {
-    prepare_store(settings).await?;
+    let state = ensure_bucket(&settings.store, settings.project.as_deref()).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let now = clock.now();
     let catalog = Catalog::new(open_catalog(&settings.store)?, clock);
-    services::init(&catalog, settings.encryption.as_ref(), now).await
+    let report = services::init(&catalog, settings.encryption.as_ref(), now).await?;
+    Ok(InitReport { owner_unknown: state == BucketState::PresentOwnerUnknown, ..report })
 }
 
 /// Works as the agent in a helper until `input` ends.

@@ -31,6 +31,12 @@ pub(super) async fn run(ui: &Ui, global: &GlobalArgs, args: &InitArgs) -> Result
         .with_hint("name another one with `--sheet`"));
     }
     let report = bootstrap::init(&settings).await?;
+    if report.owner_unknown {
+        ui.warn(&format!(
+            "{} was there before, and the key may not ask whose it is: make sure that it is yours",
+            report.store
+        ));
+    }
     if !report.existed {
         let passphrase = report.passphrase.as_ref().or(mine.as_ref());
         write_sheet(&args.sheet, &recovery_sheet(&report, passphrase))?;

@@ -32,7 +32,11 @@ pub(crate) async fn run(ui: &Ui, arguments: Arguments) -> Result<Exit> {
     match arguments.command {
         Command::Init(args) => init::run(ui, global, &args).await,
         Command::Containers(args) => containers::run(ui, &connect(global).await?, &args).await,
-        Command::Backup(args) => backup::run(ui, &connect(global).await?, &args).await,
+        Command::Backup(args) if args.dry_run => backup::run(ui, &connect(global).await?, &args).await,
+        Command::Backup(args) => {
+            let dory = bootstrap::connect_for_backup(settings::load(global)?).await?;
+            backup::run(ui, &dory, &args).await
+        }
         Command::List(args) => list::run(ui, &connect(global).await?, &args).await,
         Command::Show(args) => show::run(ui, &connect(global).await?, &args).await,
         Command::Restore(args) => restore::run(ui, &connect(global).await?, &args).await,

@@ -21,6 +21,8 @@ pub struct InitReport {
     pub existed: bool,
     /// Whether its data is encrypted.
     pub encrypted: bool,
+    /// Whether the bucket was there before and the key may not ask whose it is: somebody else may own it.
+    pub owner_unknown: bool,
     /// The passphrase that was made; `None` where the user brought one, or wants none, or the fleet was there before.
     #[serde(skip)]
     pub passphrase: Option<Secret>,
@@ -58,6 +60,7 @@ pub async fn init(catalog: &Catalog, encryption: Option<&Encryption>, now: Times
         store: catalog.location(),
         existed: false,
         encrypted: key.is_some(),
+        owner_unknown: false,
         passphrase: made,
     })
 }
@@ -69,6 +72,7 @@ fn join(catalog: &Catalog, fleet: Fleet, encryption: Option<&Encryption>) -> Res
         store: catalog.location(),
         existed: true,
         encrypted: key.is_some(),
+        owner_unknown: false,
         passphrase: None,
     })
 }

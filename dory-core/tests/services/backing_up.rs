@@ -20,7 +20,7 @@ async fn a_backup_becomes_a_point_in_the_catalog() {
     bench.database("db");
     let report = bench.back_up("db").await.unwrap();
     let backup = bench.dory.find_backup("db").await.unwrap();
-    assert_eq!(backup.points, [report.point.clone()]);
+    assert_eq!(backup.points.as_slice(), std::slice::from_ref(&report.point));
     assert_eq!(report.point.consistency, Consistency::Stopped);
     assert_eq!(report.point.size.bytes, 13);
     assert!(report.point.stop_window.is_some());
