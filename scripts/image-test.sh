@@ -30,7 +30,7 @@ for _ in $(seq 100); do [ -s "$work/url" ] && break; sleep 0.1; done
 url=$(head -n 1 "$work/url")
 
 docker volume create "$name" >/dev/null
-docker run -d --name "$name" -v "$name:/data" --entrypoint sleep "$image" infinity >/dev/null
+docker run -d --name "$name" --stop-timeout 1 -v "$name:/data" --entrypoint sleep "$image" infinity >/dev/null
 in_volume() { docker exec "$name" sh -c "$1"; }
 
 # The documents' own command, with an address for the stand-in, which listens on this host's loopback.
@@ -68,7 +68,7 @@ folder /srv/dory
 find "$work/store/data" -name config | grep -q . || fail "no repository came into being in the mounted folder"
 mount=()
 if folder /srv/dory 2>"$work/error"; then fail "it wrote into its own container"; fi
-cat "$work/error" >&2
+grep -q -- "-v " "$work/error" || fail "$(cat "$work/error")"
 
 if docker ps -a --filter label=dory.helper --format '{{.Names}}' | grep image-test; then fail "helpers were left"; fi
 say "all is well"

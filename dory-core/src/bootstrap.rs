@@ -32,8 +32,14 @@ const SCRATCH: &str = "/tmp/dory";
 /// `Unsupported` for one on a network file system, or with a container engine on another host.
 pub async fn connect(settings: Settings) -> Result<Dory> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let store = open_catalog(&settings.store)?;
-    let (runtime, helper) = match connect_docker(&settings.docker).await {
+    let docker = connect_docker(&settings.docker).await;
+    let store = match open_catalog(&settings.store) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Err(missing_mount(&settings, docker.ok().as_ref()).await.unwrap_or(error));
+        }
+        store => store?,
+    };
+    let (runtime, helper) = match docker {
         Ok(docker) => {
             let helper = helper_config(&settings, &docker).await?;
             (Ok(Arc::new(docker) as Arc<dyn ContainerRuntime>), helper)
@@ -164,6 +170,13 @@ async fn connect_docker(choice: &DockerChoice) -> Result<DockerRuntime> {
         settings.address = DockerAddress::parse(host, choice.certificates.as_deref())?;
     }
     DockerRuntime::connect(settings).await
+}
+
+/// Why a folder may be missing where Dory runs in a container: nobody mounted it.
+async fn missing_mount(settings: &Settings, docker: Option<&DockerRuntime>) -> Option<Error> {
+    let folder = settings.store.url.as_folder()?;
+    docker?.own_container().await.ok()??;
+    docker?.host_path(&folder).await.err()
 }
 
 /// How helpers of this container engine reach the store.
