@@ -7,3 +7,4 @@ mod endings;
 mod killed;
 mod packed;
 mod proxy;
+mod tls;

@@ -26,21 +26,25 @@ impl DockerRuntime {
 
     async fn watch(&self, id: &ContainerId, condition: WaitCondition) -> Result<()> {
         let operation = operation(condition);
-        // First the ears, then the question: what changes in between is heard.
-        let mut events = Box::pin(self.subscribe(Some(id), &ACTIONS).await?);
         let mut container = self.container_for(operation, id).await?;
+        // Usually it is so already, and a stop window is no time to ask for more.
+        if let Some(verdict) = verdict(&container, condition) {
+            return verdict;
+        }
+        // First the ears, then the question again: what changes in between is heard.
+        let mut events = Box::pin(self.subscribe(Some(id), &ACTIONS).await?);
         loop {
+            container = match self.docker.inspect_container(id.as_str(), None).await {
+                Ok(raw) => container_view::container(raw)?,
+                Err(gone) if error::status(&gone) == Some(404) => return removed(&container, condition),
+                Err(other) => return Err(self.container_failed(operation, id)(other)),
+            };
             if let Some(verdict) = verdict(&container, condition) {
                 return verdict;
             }
             if let Some(event) = events.next().await {
                 event?;
             }
-            container = match self.docker.inspect_container(id.as_str(), None).await {
-                Ok(raw) => container_view::container(raw)?,
-                Err(gone) if error::status(&gone) == Some(404) => return removed(&container, condition),
-                Err(other) => return Err(self.container_failed(operation, id)(other)),
-            };
         }
     }
 }
