@@ -3,8 +3,6 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
@@ -15,10 +13,6 @@ use tokio::runtime::Handle;
 
 use super::translate::{from_store, into_rustic};
 use crate::error::{Error, ErrorKind, ErrorRecord, Result};
-
-/// How long to wait before each further attempt. The store's own client has retried by then: this is for what it
-/// does not, such as a body that breaks off.
-const PAUSES: [Duration; 3] = [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(4)];
 
 /// One repository's folder in a store.
 #[derive(Clone)]
@@ -106,17 +100,14 @@ impl StoreBackend {
 
     /// Everything there is: sizes in bytes.
     pub(super) fn sizes(&self) -> Result<Vec<u64>> {
-        self.attempt("list", &self.at.name, || {
-            let list = self.at.store.list(Some(&self.at.root));
-            self.at.runtime.block_on(list.map_ok(|object| object.size).try_collect())
-        })
+        let list = self.at.store.list(Some(&self.at.root));
+        self.ask("list", &self.at.name, list.map_ok(|object| object.size).try_collect())
     }
 
     /// Removes an object; one that is gone is no error.
     pub(super) fn delete(&self, kind: FileType, id: &Id) -> Result<()> {
         let path = self.path(kind, id);
-        let result = self.attempt("delete", path.as_ref(), || self.at.runtime.block_on(self.at.store.delete(&path)));
-        match result {
+        match self.ask("delete", path.as_ref(), self.at.store.delete(&path)) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             result => result,
         }
@@ -154,17 +145,13 @@ impl StoreBackend {
 
     fn size(&self, kind: FileType, id: &Id) -> Result<u64> {
         let path = self.path(kind, id);
-        self.attempt("look for", path.as_ref(), || {
-            self.at.runtime.block_on(self.at.store.head(&path)).map(|object| object.size)
-        })
+        self.ask("look for", path.as_ref(), self.at.store.head(&path)).map(|object| object.size)
     }
 
     fn get(&self, kind: FileType, id: &Id) -> Result<Bytes> {
         let path = self.path(kind, id);
-        let result = self.attempt("read", path.as_ref(), || {
-            self.at.runtime.block_on(async { self.at.store.get(&path).await?.bytes().await })
-        });
-        result.map_err(|error| match (error.kind(), kind) {
+        let contents = async { self.at.store.get(&path).await?.bytes().await };
+        self.ask("read", path.as_ref(), contents).map_err(|error| match (error.kind(), kind) {
             // Whoever prunes replaces index files by others.
             (ErrorKind::NotFound, FileType::Index) => {
                 Error::new(ErrorKind::Conflict, "read", path.as_ref(), "it was replaced meanwhile").with_source(error)
@@ -177,9 +164,7 @@ impl StoreBackend {
         let path = self.path(kind, id);
         let range = u64::from(offset)..u64::from(offset) + u64::from(length);
         let corrupt = |reason: String| Error::new(ErrorKind::Corrupt, "read", path.as_ref(), reason);
-        let result = self
-            .attempt("read", path.as_ref(), || self.at.runtime.block_on(self.at.store.get_range(&path, range.clone())));
-        match result {
+        match self.ask("read", path.as_ref(), self.at.store.get_range(&path, range.clone())) {
             Ok(bytes) if bytes.len() == length as usize => Ok(bytes),
             Ok(bytes) => Err(corrupt(format!("it ends {} bytes early", (length as usize).saturating_sub(bytes.len())))),
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -203,9 +188,7 @@ impl StoreBackend {
         let result = if kind == FileType::Config {
             self.create(&path, content)
         } else {
-            self.attempt("write", path.as_ref(), || {
-                self.at.runtime.block_on(self.at.store.put(&path, content.clone())).map(drop)
-            })
+            self.ask("write", path.as_ref(), self.at.store.put(&path, content.clone())).map(drop)
         };
         match &result {
             Ok(()) => {
@@ -221,39 +204,30 @@ impl StoreBackend {
         result
     }
 
-    /// Writes what nobody may overwrite. A first attempt may have succeeded without telling so.
+    /// Writes what nobody may overwrite. It may have been written although the answer says otherwise, or got lost.
     fn create(&self, path: &Path, content: &PutPayload) -> Result<()> {
         let put = self.at.store.put_opts(path, content.clone(), PutMode::Create.into());
-        let result = self.at.runtime.block_on(put).map_err(|error| from_store(error, "create", path.as_ref()));
-        match result {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                let mine = Bytes::from(content.clone());
-                if self.get(FileType::Config, &Id::default())? == mine { Ok(()) } else { Err(error) }
-            }
-            result => result.map(drop),
+        let Err(error) = self.ask("create", path.as_ref(), put) else {
+            return Ok(());
+        };
+        match self.get(FileType::Config, &Id::default()) {
+            Ok(there) if there == Bytes::from(content.clone()) => Ok(()),
+            _ => Err(error),
         }
     }
 
-    /// Tries until it works, or fails in a way that trying again does not help.
-    fn attempt<T>(
+    /// Asks the store, unless nobody waits for the answer any more. Its client is patient by itself, and tries again
+    /// what passing faults spoil, broken off bodies included.
+    fn ask<T>(
         &self,
         operation: &str,
         subject: &str,
-        mut call: impl FnMut() -> object_store::Result<T>,
+        question: impl Future<Output = object_store::Result<T>>,
     ) -> Result<T> {
-        let mut pauses = PAUSES.into_iter();
-        loop {
-            if self.cancelled.load(Ordering::Relaxed) {
-                return Err(Error::new(ErrorKind::Cancelled, operation, subject, "nobody waits for it any more"));
-            }
-            match call().map_err(|error| from_store(error, operation, subject)) {
-                Err(error) if error.kind().is_transient() => match pauses.next() {
-                    Some(pause) => thread::sleep(pause),
-                    None => return Err(error),
-                },
-                result => return result,
-            }
+        if self.cancelled.load(Ordering::Relaxed) {
+            return Err(Error::new(ErrorKind::Cancelled, operation, subject, "nobody waits for it any more"));
         }
+        self.at.runtime.block_on(question).map_err(|error| from_store(error, operation, subject))
     }
 }
 
@@ -274,11 +248,8 @@ impl ReadBackend for StoreBackend {
             };
         }
         let folder = self.at.root.clone().join(kind.dirname());
-        let objects: Vec<_> = self
-            .attempt("list", folder.as_ref(), || {
-                self.at.runtime.block_on(self.at.store.list(Some(&folder)).try_collect())
-            })
-            .map_err(into_rustic)?;
+        let list = self.at.store.list(Some(&folder));
+        let objects: Vec<_> = self.ask("list", folder.as_ref(), list.try_collect()).map_err(into_rustic)?;
         // What is not named as the format names things is not the format's: half an upload, somebody's notes.
         let known = objects.iter().filter_map(|object| {
             let id = object.location.filename()?.parse().ok()?;
