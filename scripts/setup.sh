@@ -84,7 +84,7 @@ engine)
     start_engine
     ;;
 all)
-    install_packages ca-certificates mmdebstrap jq restic busybox-static gpg gpg-agent rclone python3 python3-venv
+    install_packages ca-certificates mmdebstrap jq restic busybox-static curl openssl gpg gpg-agent rclone python3 python3-venv
     start_engine
     install_tools
     install_cargo_tools

@@ -230,7 +230,7 @@ mod tests {
             path: EntryPath::new(std::ffi::OsString::from("\u{1}".repeat(4096))),
             link_target: Some(EntryPath::new(std::ffi::OsString::from("\u{1}".repeat(4096)))),
             kind: crate::ports::FileKind::Symlink,
-            bytes: u64::MAX,
+            bytes: Some(u64::MAX),
             mode: Some(u32::MAX),
             owner: Some((u32::MAX, u32::MAX)),
             modified: Some(jiff::Timestamp::MAX),

@@ -5,6 +5,7 @@ mod catalog;
 mod clocks;
 #[cfg(feature = "docker")]
 mod docker;
+#[cfg(feature = "duplicity")]
 mod duplicity;
 mod fake_catalog;
 mod fake_doorbell;

@@ -42,7 +42,7 @@ impl DockerRuntime {
         let started = self.docker.start_exec(&created.id, Some(options)).await;
         match started.map_err(self.container_failed(OPERATION, id))? {
             StartExecResults::Attached { output, input } => {
-                let (stdout, stderr) = pipes::split(output);
+                let (stdout, stderr, _) = pipes::split(output);
                 Ok(Box::new(Session {
                     runtime: self.clone(),
                     container: id.clone(),

@@ -88,9 +88,10 @@ impl DockerRuntime {
         };
         let attached = self.docker.attach_container(id.as_str(), Some(options)).await;
         let attached = attached.map_err(|cause| self.not_started(spec, cause))?;
-        let (stdout, stderr) = pipes::split(attached.output);
+        let (stdout, stderr, drain) = pipes::split(attached.output);
         let stdin = Input::new(attached.input);
         self.docker.start_container(id.as_str(), None).await.map_err(|cause| self.not_started(spec, cause))?;
+        self.helpers.insert(id.clone(), drain);
         Ok(Helper { id, stdin: Box::new(stdin), stdout: Box::new(stdout), stderr: Box::new(stderr) })
     }
 

@@ -1,5 +1,7 @@
 //! Listing helpers and removing them, and nothing but them.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bollard::Docker;
@@ -11,6 +13,7 @@ use jiff::Timestamp;
 
 use super::helper_config::HELPER_LABEL;
 use super::lifecycle::is_down;
+use super::pipes::Drain;
 use super::{DockerRuntime, container_view, error};
 use crate::domain::container::ContainerState;
 use crate::domain::id::{ContainerId, ContainerName};
@@ -50,6 +53,7 @@ impl DockerRuntime {
         if !labels.contains_key(HELPER_LABEL) {
             return Err(Error::new(ErrorKind::InvalidInput, REMOVE, id.short(), "that container is no helper"));
         }
+        self.helpers.let_go(id);
         match force_removal(&self.docker, id).await {
             Ok(()) => Ok(()),
             // Somebody else is at it already.
@@ -98,6 +102,25 @@ impl DockerRuntime {
             Ok(Some(Err(Bollard::DockerContainerWaitError { .. }) | Ok(_)) | None) => Ok(()),
             Ok(Some(Err(gone))) if error::status(&gone) == Some(404) => Ok(()),
             Ok(Some(Err(other))) => Err(self.container_failed(REMOVE, id)(other)),
+        }
+    }
+}
+
+/// The pipes of helpers that this process launched.
+#[derive(Debug, Default)]
+pub(super) struct LaunchedHelpers(Mutex<HashMap<ContainerId, Drain>>);
+
+impl LaunchedHelpers {
+    pub(super) fn insert(&self, id: ContainerId, drain: Drain) {
+        let mut helpers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        helpers.retain(|_, drain| !drain.is_dry());
+        helpers.insert(id, drain);
+    }
+
+    /// Makes sure that unread output does not keep the helper from ending.
+    fn let_go(&self, id: &ContainerId) {
+        if let Some(drain) = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id) {
+            drain.open();
         }
     }
 }

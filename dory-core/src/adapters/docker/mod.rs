@@ -52,6 +52,7 @@ pub struct DockerRuntime {
     helper_source: HelperImageSource,
     helper_content: Arc<Mutex<Option<image_content::ImageContent>>>,
     own_container: Arc<OnceCell<Option<ContainerId>>>,
+    helpers: Arc<helper_removal::LaunchedHelpers>,
 }
 
 impl DockerRuntime {
@@ -69,6 +70,7 @@ impl DockerRuntime {
             helper_source: settings.helper_image,
             helper_content: Arc::default(),
             own_container: Arc::default(),
+            helpers: Arc::default(),
         })
     }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// How many frames wait in a pipe before the other side is held back. The engine's frames have at most 32 KiB.
 const FRAMES_IN_FLIGHT: usize = 32;
@@ -22,39 +22,72 @@ pub(super) type Frames = Pin<Box<dyn Stream<Item = Result<LogOutput, bollard::er
 /// Whoever reads slowly holds the other side back, as with a real pipe; since both come over one connection, a pipe
 /// that nobody reads holds back the other one too. A pipe that was dropped holds back nothing: what comes for it is
 /// thrown away. Once both were dropped, the reading half of the connection closes.
-pub(super) fn split(mut frames: Frames) -> (Output, Output) {
+pub(super) fn split(mut frames: Frames) -> (Output, Output, Drain) {
     let (to_stdout, stdout) = mpsc::channel(FRAMES_IN_FLIGHT);
     let (to_stderr, stderr) = mpsc::channel(FRAMES_IN_FLIGHT);
+    let (drain, mut drained) = watch::channel(false);
     tokio::spawn(async move {
-        loop {
-            let frame = tokio::select! {
-                frame = frames.next() => frame,
-                () = both_closed(&to_stdout, &to_stderr) => return,
-            };
-            // A send fails only where the reader is gone, who then does not want it.
-            match frame {
-                Some(Ok(LogOutput::StdOut { message })) => drop(to_stdout.send(Ok(message)).await),
-                // The engine's own words come in frames of neither kind.
-                Some(Ok(LogOutput::StdErr { message } | LogOutput::Console { message })) => {
-                    drop(to_stderr.send(Ok(message)).await);
-                }
-                Some(Ok(LogOutput::StdIn { .. })) => {}
-                Some(Err(error)) => {
-                    let broken = || io::Error::new(io::ErrorKind::ConnectionReset, error.to_string());
-                    drop(to_stdout.send(Err(broken())).await);
-                    drop(to_stderr.send(Err(broken())).await);
-                    return;
-                }
-                None => return,
-            }
+        tokio::select! {
+            () = distribute(&mut frames, &to_stdout, &to_stderr) => return,
+            () = both_closed(&to_stdout, &to_stderr) => return,
+            () = asked_for(&mut drained) => {}
         }
+        drop((to_stdout, to_stderr));
+        while let Some(Ok(_)) = frames.next().await {}
     });
-    (Output::new(stdout), Output::new(stderr))
+    (Output::new(stdout), Output::new(stderr), Drain(drain))
 }
 
-async fn both_closed(one: &mpsc::Sender<io::Result<Bytes>>, other: &mpsc::Sender<io::Result<Bytes>>) {
+type Sender = mpsc::Sender<io::Result<Bytes>>;
+
+async fn distribute(frames: &mut Frames, to_stdout: &Sender, to_stderr: &Sender) {
+    while let Some(frame) = frames.next().await {
+        // A send fails only where the reader is gone, who then does not want it.
+        match frame {
+            Ok(LogOutput::StdOut { message }) => drop(to_stdout.send(Ok(message)).await),
+            // The engine's own words come in frames of neither kind.
+            Ok(LogOutput::StdErr { message } | LogOutput::Console { message }) => {
+                drop(to_stderr.send(Ok(message)).await);
+            }
+            Ok(LogOutput::StdIn { .. }) => {}
+            Err(error) => {
+                let broken = || io::Error::new(io::ErrorKind::ConnectionReset, error.to_string());
+                drop(to_stdout.send(Err(broken())).await);
+                drop(to_stderr.send(Err(broken())).await);
+                return;
+            }
+        }
+    }
+}
+
+async fn both_closed(one: &Sender, other: &Sender) {
     one.closed().await;
     other.closed().await;
+}
+
+async fn asked_for(drained: &mut watch::Receiver<bool>) {
+    if drained.wait_for(|asked| *asked).await.is_err() {
+        // The handle is gone: nobody will ask.
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Lets go of a connection whose pipes somebody holds and does not read.
+///
+/// The engine waits for its output to be taken before it knows a process as ended: whoever ends one must see to that.
+#[derive(Debug)]
+pub(super) struct Drain(watch::Sender<bool>);
+
+impl Drain {
+    /// Ends both pipes where they are; what still comes is thrown away.
+    pub(super) fn open(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// Whether the connection has ended.
+    pub(super) fn is_dry(&self) -> bool {
+        self.0.is_closed()
+    }
 }
 
 /// Standard output or standard error: ends when the other side closed it, fails when the connection broke.
@@ -156,7 +189,7 @@ mod tests {
 
     #[tokio::test]
     async fn frames_are_told_apart_and_joined() {
-        let (mut stdout, mut stderr) = split(frames(vec![out("one "), err("oh"), out(""), out("two")]));
+        let (mut stdout, mut stderr, _drain) = split(frames(vec![out("one "), err("oh"), out(""), out("two")]));
         let (mut said, mut complained) = (String::new(), String::new());
         stdout.read_to_string(&mut said).await.unwrap();
         stderr.read_to_string(&mut complained).await.unwrap();
@@ -166,7 +199,7 @@ mod tests {
     #[tokio::test]
     async fn a_dropped_pipe_holds_nothing_back() {
         let many = (0..FRAMES_IN_FLIGHT * 4).flat_map(|_| [err("noise"), out("x")]).collect();
-        let (mut stdout, stderr) = split(frames(many));
+        let (mut stdout, stderr, _drain) = split(frames(many));
         drop(stderr);
         let mut said = String::new();
         stdout.read_to_string(&mut said).await.unwrap();
@@ -174,9 +207,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_drained_connection_is_read_to_its_end() {
+        let (to_pipes, from_engine) = mpsc::channel::<Result<LogOutput, bollard::errors::Error>>(1);
+        let engine = stream::unfold(from_engine, |mut frames| async move { Some((frames.recv().await?, frames)) });
+        let (mut stdout, _stderr, drain) = split(Box::pin(engine));
+        // As many as fit until somebody reads.
+        while tokio::time::timeout(std::time::Duration::from_millis(50), to_pipes.send(out("x"))).await.is_ok() {}
+        drain.open();
+        for _ in 0..FRAMES_IN_FLIGHT * 4 {
+            to_pipes.send(out("y")).await.unwrap();
+        }
+        drop(to_pipes);
+        let mut said = String::new();
+        stdout.read_to_string(&mut said).await.unwrap();
+        assert!(!said.is_empty() && !said.contains('y'), "{said}");
+    }
+
+    #[tokio::test]
     async fn a_broken_connection_is_no_end_of_file() {
         let broken = bollard::errors::Error::IOError { err: io::ErrorKind::UnexpectedEof.into() };
-        let (mut stdout, _stderr) = split(frames(vec![out("half"), Err(broken)]));
+        let (mut stdout, _stderr, _drain) = split(frames(vec![out("half"), Err(broken)]));
         let mut said = String::new();
         assert_eq!(stdout.read_to_string(&mut said).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
     }

@@ -145,7 +145,7 @@ fn entry(path: PathBuf, node: &Node) -> FileEntry {
         path: EntryPath::new(path),
         kind,
         bytes: Some(if kind == FileKind::File { node.meta.size } else { 0 }),
-        mode: node.meta.mode.map(go_mode::permissions_from_go),
+        mode: Some(go_mode::permissions(node)),
         owner: node.meta.uid.zip(node.meta.gid),
         modified: node.meta.mtime,
         link_target,

@@ -1,5 +1,7 @@
 //! File modes: the format has them as Go's `os.FileMode`, the system as `st_mode`.
 
+use rustic_core::repofile::Node;
+
 const PERMISSIONS: u32 = 0o777;
 /// The system's bits beyond the permissions, and Go's.
 const SPECIAL: [(u32, u32); 3] = [(0o4000, 1 << 23), (0o2000, 1 << 22), (0o1000, 1 << 20)];
@@ -21,8 +23,12 @@ pub(super) fn to_go(st_mode: u32) -> u32 {
     special.chain(file_type).fold(st_mode & PERMISSIONS, |mode, bits| mode | bits)
 }
 
-/// Permissions, setuid and its kin; the type is told elsewhere.
-pub(super) fn permissions_from_go(go: u32) -> u32 {
+/// A node's permissions, setuid and its kin; its type is told elsewhere. restic leaves a mode of zero out.
+pub(super) fn permissions(node: &Node) -> u32 {
+    permissions_from_go(node.meta.mode.unwrap_or(0))
+}
+
+fn permissions_from_go(go: u32) -> u32 {
     SPECIAL.iter().filter(|(_, bits)| go & bits != 0).fold(go & PERMISSIONS, |mode, (bit, _)| mode | bit)
 }
 

@@ -67,8 +67,9 @@ fn create(backend: &Arc<StoreBackend>, password: &str) -> Result<Option<MasterKe
 /// it and died before taking it back. restic would stumble over it, so it is removed.
 fn find_key(backend: &Arc<StoreBackend>, password: &str) -> Result<MasterKey> {
     let fail = |error: &RusticError| from_rustic(error, ErrorKind::Corrupt, OPERATION, backend.name());
-    let keys = backend.list(FileType::Key).map_err(|error| fail(&error))?;
-    let mut astray: Option<(Id, Error)> = None;
+    let mut keys = backend.list(FileType::Key).map_err(|error| fail(&error))?;
+    keys.sort_unstable();
+    let mut astray: Vec<(Id, Error)> = Vec::new();
     let mut found = None;
     for key in keys {
         let alone = Arc::new(backend.with_only_key(key));
@@ -81,20 +82,19 @@ fn find_key(backend: &Arc<StoreBackend>, password: &str) -> Result<MasterKey> {
             Err(error) => match fail(&error) {
                 // It was taken back meanwhile.
                 error if error.kind() == ErrorKind::NotFound => {}
-                error if error.kind() == ErrorKind::Corrupt => astray = Some((key, error)),
+                error if error.kind() == ErrorKind::Corrupt => astray.push((key, error)),
                 error => return Err(error),
             },
         }
     }
-    match (found, astray) {
-        (Some(found), Some((key, _))) => {
-            backend.delete(FileType::Key, &key)?;
-            Ok(found)
-        }
-        (Some(found), None) => Ok(found),
-        (None, Some((_, error))) => Err(error),
-        (None, None) => Err(wrong_key(OPERATION, backend.name())),
+    let Some(found) = found else {
+        let damage = astray.into_iter().next().map(|(_, error)| error);
+        return Err(damage.unwrap_or_else(|| wrong_key(OPERATION, backend.name())));
+    };
+    for (key, _) in astray {
+        backend.delete(FileType::Key, &key)?;
     }
+    Ok(found)
 }
 
 fn repository(backend: &Arc<StoreBackend>, bars: impl ProgressBars) -> RusticResult<Repository<()>> {

@@ -79,6 +79,8 @@ pub enum Program {
     Missing,
     /// Copies its input to its output until that ends.
     Copy,
+    /// Writes to its output without end.
+    Flood,
     /// Writes this to its standard error and ends with this code.
     Complain(String, i64),
     /// Writes a file to its output; ends with another code than 0 if it cannot.
@@ -182,8 +184,10 @@ impl Subject {
         let mut helper = self.launch(stem, program, mounts).await;
         helper.stdin.shutdown().await.unwrap();
         let (mut said, mut complained) = (String::new(), String::new());
-        let (stdout, stderr) =
-            tokio::join!(helper.stdout.read_to_string(&mut said), helper.stderr.read_to_string(&mut complained));
+        let reading = async {
+            tokio::join!(helper.stdout.read_to_string(&mut said), helper.stderr.read_to_string(&mut complained))
+        };
+        let (stdout, stderr) = in_time(reading).await;
         stdout.unwrap();
         stderr.unwrap();
         self.runtime().remove_helper(&helper.id).await.unwrap();
@@ -209,6 +213,14 @@ impl Subject {
         }
         panic!("the helper still runs");
     }
+}
+
+/// What `future` gives.
+///
+/// # Panics
+/// If it takes longer than anything here may: it hangs.
+pub(super) async fn in_time<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), future).await.expect("it hangs")
 }
 
 /// A volume as a helper sees it.

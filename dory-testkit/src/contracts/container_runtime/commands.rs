@@ -1,12 +1,11 @@
 //! Promises about commands in containers, and about what is heard of containers.
 
-use std::time::Duration;
-
 use dory_core::ErrorKind;
 use dory_core::ports::{ContainerAction, ExecRequest};
 use futures_util::StreamExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::bench::in_time;
 use super::{Program, Subject};
 
 fn request(subject: &Subject, program: &Program) -> ExecRequest {
@@ -23,7 +22,7 @@ pub async fn a_command_gets_its_input_and_gives_its_output(subject: Subject) {
     stdin.write_all(b"one\n\0\xfftwo").await.unwrap();
     stdin.shutdown().await.unwrap();
     let mut said = Vec::new();
-    stdout.read_to_end(&mut said).await.unwrap();
+    in_time(stdout.read_to_end(&mut said)).await.unwrap();
     assert_eq!(said, b"one\n\0\xfftwo");
     let outcome = session.wait().await.unwrap();
     assert_eq!((outcome.code, outcome.stderr.as_str()), (0, ""));
@@ -42,8 +41,7 @@ pub async fn a_command_that_fails_tells_how(subject: Subject) {
 pub async fn a_command_that_nobody_feeds_ends(subject: Subject) {
     let id = subject.idle("web").await;
     let session = subject.runtime().exec(&id, request(&subject, &Program::Copy)).await.unwrap();
-    let outcome = tokio::time::timeout(Duration::from_secs(20), session.wait()).await;
-    assert_eq!(outcome.expect("it hangs").unwrap().code, 0);
+    assert_eq!(in_time(session.wait()).await.unwrap().code, 0);
 }
 
 /// Nothing runs in what does not run, or is not there.
@@ -68,8 +66,7 @@ pub async fn events_tell_what_happens(subject: Subject) {
 
     let mut heard = Vec::new();
     while heard.last() != Some(&Removed) {
-        let event = tokio::time::timeout(Duration::from_secs(20), events.next()).await;
-        let event = event.expect("an event is missing").expect("events do not end").unwrap();
+        let event = in_time(events.next()).await.expect("events do not end").unwrap();
         assert_ne!(event.id, helper.id, "{event:?}");
         if event.id == id {
             assert_eq!(event.name.as_ref(), Some(&subject.container_name("web")));

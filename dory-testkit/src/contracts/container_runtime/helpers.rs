@@ -1,11 +1,13 @@
 //! Promises about helpers: their pipes, what they see, and how they end.
 
+use std::time::Duration;
+
 use dory_core::ErrorKind;
 use dory_core::domain::id::ImageRef;
 use dory_core::ports::{HelperMount, HelperSource};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::bench::volume_mount;
+use super::bench::{in_time, volume_mount};
 use super::{Program, Subject};
 
 /// How much goes through a helper's pipes, each way.
@@ -54,7 +56,7 @@ pub async fn much_goes_both_ways_at_once(subject: Subject) {
     let mut read = 0;
     let mut chunk = vec![0; CHUNK];
     loop {
-        let length = stdout.read(&mut chunk).await.unwrap();
+        let length = in_time(stdout.read(&mut chunk)).await.unwrap();
         if length == 0 {
             break;
         }
@@ -82,7 +84,7 @@ pub async fn dropping_the_input_ends_a_helper(subject: Subject) {
     helper.stdin.write_all(b"last words").await.unwrap();
     drop(helper.stdin);
     let mut said = String::new();
-    helper.stdout.read_to_string(&mut said).await.unwrap();
+    in_time(helper.stdout.read_to_string(&mut said)).await.unwrap();
     assert_eq!(said, "last words");
     subject.until_ended(&helper.id).await;
 }
@@ -167,7 +169,18 @@ pub async fn a_helper_is_removed(subject: Subject) {
         subject.runtime().remove_helper(id).await.unwrap();
     }
     let mut stdout = running.stdout;
-    assert_eq!(stdout.read_to_end(&mut Vec::new()).await.unwrap(), 0, "its pipes close with it");
+    assert_eq!(in_time(stdout.read_to_end(&mut Vec::new())).await.unwrap(), 0, "its pipes close with it");
+}
+
+/// Output that nobody takes does not keep a helper from being removed.
+pub async fn a_helper_that_nobody_reads_is_removed(subject: Subject) {
+    let mut helper = subject.launch("flood", Program::Flood, Vec::new()).await;
+    in_time(helper.stdout.read_exact(&mut [0; 1])).await.unwrap();
+    // Time for every buffer on the way to fill.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    in_time(subject.runtime().remove_helper(&helper.id)).await.unwrap();
+    assert_eq!(subject.listed(&helper.id).await, None);
+    in_time(helper.stdout.read_to_end(&mut Vec::new())).await.unwrap();
 }
 
 /// Nothing but helpers is removed as one.

@@ -72,6 +72,7 @@ macro_rules! container_runtime_contract {
             a_helper_needs_its_image
             helpers_are_listed
             a_helper_is_removed
+            a_helper_that_nobody_reads_is_removed
             only_helpers_are_removed
             one_helper_of_a_name_runs
         }

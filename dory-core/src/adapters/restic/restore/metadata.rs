@@ -33,8 +33,8 @@ pub(super) fn apply(inode: &OwnedFd, node: &Node) -> Vec<String> {
     };
     note("owner", set_owner(inode, node));
     set_attributes(&path, node, &mut note);
-    if let Some(mode) = node.meta.mode.filter(|_| !node.is_symlink()) {
-        let mode = Mode::from_raw_mode(go_mode::permissions_from_go(mode));
+    if !node.is_symlink() {
+        let mode = Mode::from_raw_mode(go_mode::permissions(node));
         note("mode", chmodat(CWD, &path, mode, AtFlags::empty()));
     }
     note("times", set_times(&path, node));

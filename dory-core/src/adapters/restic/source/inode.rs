@@ -207,11 +207,12 @@ impl Look {
 
     /// The time of the last change of anything about it, by which the next backup knows it unchanged.
     ///
-    /// What changed a moment ago can change again without its time moving on. Such a time is not recorded: another one
-    /// stands for it, so that the next backup reads the file again.
+    /// What changed a moment ago can change again without its time moving on. For such a file the moment it was looked
+    /// at is recorded, mirrored to before 1970: no file has such a time, and no two backups record the same, so that
+    /// the next backup reads the file again.
     fn settled_ctime(&self, now: Timespec) -> Option<Timestamp> {
         if self.0.stx_ctime.tv_sec + SETTLED_AFTER_SECONDS >= now.tv_sec {
-            Some(Timestamp::UNIX_EPOCH)
+            Timestamp::new(-now.tv_sec, -i32::try_from(now.tv_nsec).ok()?).ok()
         } else {
             timestamp(&self.0.stx_ctime)
         }
