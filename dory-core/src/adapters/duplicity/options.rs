@@ -238,7 +238,7 @@ mod tests {
     fn only_some_are_for_every_run() {
         let options = parse(&[("volsize", "25"), ("num-retries", "2")]).unwrap();
         assert_eq!(options.common_arguments(), ["--num-retries=2"]);
-        assert_eq!(options.backup_arguments(), ["--full-if-older-than=30D", "--volsize=25"]);
+        assert_eq!(options.backup_arguments(), ["--volsize=25", "--full-if-older-than=30D"]);
     }
 
     #[test]

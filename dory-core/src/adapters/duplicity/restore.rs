@@ -146,8 +146,8 @@ async fn put_in_place(staged: Staged<'_>, delete_extra: bool) -> Result<Swapped>
     blocking(move || {
         let is_folder = fs::symlink_metadata(&tree).is_ok_and(|meta| meta.is_dir());
         let key = Path::new(key.as_str());
-        let done = match (&stage, is_folder) {
-            (Some(_), true) => swap(&tree, &path, key, delete_extra),
+        let done = match (stage, is_folder) {
+            (Some(stage), true) => swap(stage, &path, key, delete_extra),
             (None, false) => overwrite(&tree, &path, key),
             (stage, _) => {
                 let (held, found) = if stage.is_some() { ("file", "folder") } else { ("folder", "file") };

@@ -70,20 +70,22 @@ pub(super) struct Swapped {
     pub(super) warnings: Vec<Warning>,
 }
 
-/// Moves what is in the folder `tree` into the folder `target`, and gives `target` the metadata of `tree`. With
-/// `delete_extra`, goes what `tree` does not hold. `key` is the first part of paths in warnings. It blocks.
+/// Moves what is in the stage's tree into the folder `target`, and gives `target` the tree's own metadata. With
+/// `delete_extra`, what the tree does not hold goes. `key` is the first part of paths in warnings. It blocks.
 ///
 /// # Errors
 /// Only where nothing was done yet; what fails later is a warning.
-pub(super) fn swap(tree: &Path, target: &Path, key: &Path, delete_extra: bool) -> io::Result<Swapped> {
+pub(super) fn swap(stage: Stage, target: &Path, key: &Path, delete_extra: bool) -> io::Result<Swapped> {
     let folder = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let from = open(tree, folder, Mode::empty())?;
+    let from = open(stage.tree(), folder, Mode::empty())?;
     // The target itself may be reached by way of a link: that is the caller's.
     let to = open(target, folder.difference(OFlags::NOFOLLOW), Mode::empty())?;
     let meta = fstat(&from)?;
     let mut swap = Swap { done: Swapped::default(), delete_extra };
-    count(tree, &mut swap.done);
+    count(&stage.tree(), &mut swap.done);
     swap.merge(from.as_fd(), to.as_fd(), key);
+    // Before the target gets its times, for its going changes them.
+    drop(stage);
     swap.adopt(to.as_fd(), &meta, key);
     Ok(swap.done)
 }
@@ -141,6 +143,8 @@ impl Swap {
                 // The folder itself is replaced rather than removed.
                 self.done.removed = before.max(self.done.removed - 1);
             }
+            // A folder takes the place of nothing but a folder.
+            Ok(_) if is_folder(&new) => unlinkat(to, name, AtFlags::empty())?,
             Ok(_) | Err(Errno::NOENT) => {}
             Err(error) => return Err(error),
         }
@@ -259,8 +263,7 @@ mod tests {
             fs::create_dir_all(stage.tree().join("folder")).unwrap();
             fs::write(stage.tree().join("folder/file"), "12345").unwrap();
             fs::set_permissions(stage.tree(), fs::Permissions::from_mode(0o751)).unwrap();
-            let swapped = swap(&stage.tree(), &target, Path::new("data"), delete_extra).unwrap();
-            drop(stage);
+            let swapped = swap(stage, &target, Path::new("data"), delete_extra).unwrap();
             assert_eq!((swapped.files, swapped.bytes, swapped.removed), (3, 5, u64::from(delete_extra)));
             assert!(swapped.warnings.is_empty(), "{swapped:?}");
             assert_eq!(fs::read_to_string(target.join("folder/file")).unwrap(), "12345");
