@@ -97,6 +97,7 @@ impl RuntimeBench for FakeBench {
 fn spell(program: &Program) -> Vec<String> {
     match program {
         Program::Copy => vec!["copy".to_owned()],
+        Program::Flood => vec!["flood".to_owned()],
         Program::Complain(text, code) => vec!["complain".to_owned(), text.clone(), code.to_string()],
         Program::Read(path) => vec!["read".to_owned(), path.display().to_string()],
         Program::Write(path, text) => vec!["write".to_owned(), path.display().to_string(), text.clone()],
@@ -117,6 +118,11 @@ async fn run_helper(mut io: HelperIo, view: HelperView) -> i32 {
     let words: Vec<_> = view.arguments.iter().map(String::as_str).collect();
     let complaint = match words.as_slice() {
         ["copy"] => tokio::io::copy(&mut io.stdin, &mut io.stdout).await.err().map(|error| error.to_string()),
+        ["flood"] => loop {
+            if let Err(error) = io.stdout.write_all(&[0; 4096]).await {
+                break Some(error.to_string());
+            }
+        },
         ["complain", text, _] => Some((*text).to_owned()),
         ["read", path] => match view.real_path(path.as_ref()) {
             Some(real) => io.stdout.write_all(&fs::read(real).unwrap()).await.err().map(|error| error.to_string()),
