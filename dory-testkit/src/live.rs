@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::servers::find_tool;
 
-/// The variable that lists what must not be skipped: `docker,duplicity,restic,gcs,s3`.
+/// The variable that lists what must not be skipped: `docker,stunnel,duplicity,restic,gcs,s3`.
 pub const REQUIRE: &str = "DORY_REQUIRE";
 
 /// Passes `found` through; where it is `None`, says that a test is skipped, or fails if `name` is required.
