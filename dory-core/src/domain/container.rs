@@ -43,6 +43,9 @@ pub struct Container {
     pub started_at: Option<Timestamp>,
 }
 
+/// How many characters of an id are enough to mean it: fewer would hit a container by chance.
+pub const SHORTEST_REFERENCE: usize = 4;
+
 impl Container {
     /// A label's value.
     #[must_use]
@@ -54,7 +57,8 @@ impl Container {
     #[must_use]
     pub fn answers_to(&self, reference: &str) -> bool {
         let reference = reference.trim_start_matches('/');
-        reference == self.name.as_str() || (reference.len() >= 4 && self.id.as_str().starts_with(reference))
+        reference == self.name.as_str()
+            || (reference.len() >= SHORTEST_REFERENCE && self.id.as_str().starts_with(reference))
     }
 }
 

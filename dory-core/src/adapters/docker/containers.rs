@@ -7,7 +7,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::helper_config::HELPER_LABEL;
 use super::{DockerRuntime, container_view, error, nearest};
-use crate::domain::container::Container;
+use crate::domain::container::{Container, SHORTEST_REFERENCE};
 use crate::domain::id::{ContainerId, ContainerName};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -43,7 +43,10 @@ impl DockerRuntime {
             Err(gone) if error::status(&gone) == Some(404) => {
                 return Err(self.no_such_container(operation, reference).await);
             }
-            Err(other) if error::message(&other).contains("Multiple IDs found") => {
+            Err(several) if error::message(&several).contains("Multiple IDs found") => {
+                if bare.len() < SHORTEST_REFERENCE {
+                    return Err(self.no_such_container(operation, reference).await);
+                }
                 return Err(Error::new(
                     ErrorKind::InvalidInput,
                     operation,
@@ -53,7 +56,7 @@ impl DockerRuntime {
             }
             Err(other) => return Err(self.failed(operation, reference)(other)),
         };
-        // The engine takes even one character of an id; a name mistyped must not hit a container by chance.
+        // The engine takes even one character of an id.
         if container.answers_to(bare) && !container.labels.contains_key(HELPER_LABEL) {
             Ok(container)
         } else {

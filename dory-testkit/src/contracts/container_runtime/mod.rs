@@ -29,6 +29,7 @@ macro_rules! container_runtime_contract {
             a_container_shows_its_mounts_and_labels
             an_unknown_container_is_not_found_and_near_names_are_offered
             odd_references_are_not_found
+            one_character_means_no_id
             containers_are_listed_by_name_without_helpers
 
             stopping_reaches_the_end_and_can_be_repeated
