@@ -11,8 +11,10 @@ use tokio::fs::File;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use super::child::Seen;
+use super::collection::Collection;
 use super::exit::Phase;
 use super::log::{Level, Record};
+use super::look::listing;
 use super::names::SetTime;
 use super::repository::DuplicityRepository;
 use super::session::{Cache, Outcome};
@@ -28,7 +30,7 @@ impl DuplicityRepository {
         folder: &EntryPath,
         recursive: bool,
     ) -> Result<Vec<FileEntry>> {
-        let (time, _) = self.find(snapshot).await?;
+        let time = self.set_time(snapshot)?;
         let wanted = folder.as_path();
         let mut itself = None;
         let mut found = BTreeMap::new();
@@ -57,21 +59,15 @@ impl DuplicityRepository {
         path: &EntryPath,
         out: &mut (dyn AsyncWrite + Send + Unpin),
     ) -> Result<u64> {
-        let (time, _) = self.find(snapshot).await?;
-        let kind = if path.as_path().as_os_str().is_empty() {
-            Some(FileKind::Folder)
-        } else {
-            let mut kind = None;
-            self.walk(&time, |entry| {
-                if entry.path == *path {
-                    kind = Some(entry.kind);
-                    return ControlFlow::Break(());
-                }
-                ControlFlow::Continue(())
-            })
-            .await?;
-            kind
-        };
+        let time = self.set_time(snapshot)?;
+        let mut kind = path.as_path().as_os_str().is_empty().then_some(FileKind::Folder);
+        self.walk(&time, |entry| {
+            if entry.path == *path {
+                kind = Some(entry.kind);
+            }
+            if kind.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
+        .await?;
         match kind {
             Some(FileKind::File) => {}
             Some(_) => return Err(Error::invalid("path", path.to_string(), "it is no regular file")),
@@ -96,18 +92,39 @@ impl DuplicityRepository {
     }
 
     /// Shows `visit` every inode of a set, in duplicity's order, until it breaks.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such set; duplicity itself would list the nearest set before.
     async fn walk(&self, time: &SetTime, mut visit: impl FnMut(FileEntry) -> ControlFlow<()> + Send) -> Result<()> {
         let _cache = self.session.cache.lock().await;
         let run = self.session.run_folder().await?;
         let mut invocation = self.session.invocation(&run, "list-current-files", Cache::Kept, Phase::Working);
-        invocation.option("--metadata-sync-mode", "partial").option("--restore-time", time.as_str());
-        invocation.argument(&self.session.target.url);
-        self.session
-            .must_run(&invocation, "list files in", Phase::Working, |seen| match seen {
-                Seen::Record(record) => entry(record).map_or(ControlFlow::Continue(()), &mut visit),
-                Seen::Tick => ControlFlow::Continue(()),
+        invocation.argument("-v9").option("--metadata-sync-mode", "partial");
+        invocation.option("--restore-time", time.as_str()).argument(&self.session.target.url);
+        // Which sets there are comes before the files of the one.
+        let mut is_there = None;
+        let outcome = self
+            .session
+            .run(&invocation, |seen| {
+                let Seen::Record(record) = seen else { return ControlFlow::Continue(()) };
+                if is_there.is_none() {
+                    let names = listing(record);
+                    let collection = names.map(|names| Collection::from_names("", names.iter().map(String::as_str)));
+                    is_there = collection.map(|collection| collection.holds(time));
+                }
+                if is_there == Some(false) {
+                    return ControlFlow::Break(());
+                }
+                entry(record).map_or(ControlFlow::Continue(()), &mut visit)
             })
-            .await
+            .await?;
+        match (is_there, outcome) {
+            (Some(false), _) => Err(self.no_such_set(time.as_str())),
+            (_, Outcome::Failed(failure)) => {
+                Err(failure.into_error("list files in", &self.session.location, Phase::Working))
+            }
+            (_, Outcome::Done | Outcome::Stopped) => Ok(()),
+        }
     }
 }
 

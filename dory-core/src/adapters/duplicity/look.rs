@@ -163,7 +163,7 @@ fn is_missing(folder: &std::path::Path) -> Result<bool> {
 }
 
 /// The names that duplicity found in the repository, if this is the record that lists them.
-fn listing(record: &Record) -> Option<Vec<String>> {
+pub(super) fn listing(record: &Record) -> Option<Vec<String>> {
     if record.level != Level::Debug {
         return None;
     }

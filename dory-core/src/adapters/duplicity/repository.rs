@@ -61,13 +61,22 @@ impl DuplicityRepository {
     /// # Errors
     /// `NotFound` where there is none.
     pub(super) async fn find(&self, snapshot: &SnapshotId) -> Result<(SetTime, Look)> {
-        let missing = || {
-            let reason = format!("repository `{}` has none of this id", self.session.location);
-            Error::new(ErrorKind::NotFound, "find snapshot", snapshot.as_str(), reason)
-        };
-        let time = SetTime::parse(snapshot.as_str()).ok_or_else(missing)?;
+        let time = self.set_time(snapshot)?;
         let look = self.look().await?;
-        if look.collection.holds(&time) { Ok((time, look)) } else { Err(missing()) }
+        if look.collection.holds(&time) { Ok((time, look)) } else { Err(self.no_such_set(time.as_str())) }
+    }
+
+    /// The time that an id spells.
+    ///
+    /// # Errors
+    /// `NotFound` for what is no id of duplicity's.
+    pub(super) fn set_time(&self, snapshot: &SnapshotId) -> Result<SetTime> {
+        SetTime::parse(snapshot.as_str()).ok_or_else(|| self.no_such_set(snapshot.as_str()))
+    }
+
+    pub(super) fn no_such_set(&self, id: &str) -> Error {
+        let reason = format!("repository `{}` has none of this id", self.session.location);
+        Error::new(ErrorKind::NotFound, "find snapshot", id, reason)
     }
 }
 
