@@ -20,7 +20,8 @@
 //!
 //! # What it needs
 //! duplicity 3 (tried with 3.2.1) with gpg and gpg-agent; boto3 for S3 and for Google's interoperability keys; rclone
-//! for Google service accounts, for Azure, and to count or delete files in any cloud. Dory's image has all of them.
+//! for Google service accounts, and to count or delete files in any cloud. Dory's image has all of them. Stores in
+//! Azure are out of its reach: duplicity's own backend needs more than the image has, and rclone's is untried.
 
 mod backup;
 mod book;

@@ -12,7 +12,7 @@ use crate::ports::Clock;
 pub struct DuplicitySettings {
     /// The duplicity program: a path, or a bare name to look for in [`DuplicitySettings::SEARCH_PATH`].
     pub program: PathBuf,
-    /// The rclone program, likewise: for Google service accounts, Azure, and for sizes and deletions in any cloud.
+    /// The rclone program, likewise: for Google service accounts, and for sizes and deletions in any cloud.
     pub rclone: PathBuf,
     /// A private folder for duplicity's cache of the repository, its temporary files and its home. The cache holds
     /// file names and hashes in the clear. It needs room for three volumes (`volsize`, 200 MB each unless set).

@@ -62,23 +62,17 @@ impl Target {
                 Ok(Self::google(store, &in_bucket, Some(json)))
             }
             (StoreScheme::Gs, StoreCredentials::Ambient) => Ok(Self::google(store, &in_bucket, None)),
-            (StoreScheme::Az, StoreCredentials::AzureAccount { account, key }) => {
-                let mut variables =
-                    vec![("TYPE", "azureblob".into()), ("ACCOUNT", account.clone()), ("KEY", key.expose().to_owned())];
-                variables.extend(store.endpoint.clone().map(|endpoint| ("ENDPOINT", endpoint)));
-                Ok(Self::by_rclone(&in_bucket, variables))
-            }
             (scheme, _) => Err(Error::new(
                 ErrorKind::Unsupported,
                 "reach store with duplicity",
                 store.url.to_string(),
-                format!("duplicity cannot use these credentials for `{}://`", scheme.as_str()),
+                format!("Dory's duplicity engine cannot use `{}://` with these credentials", scheme.as_str()),
             )
             .with_hint(match scheme {
                 StoreScheme::Gs => {
                     "use interoperability keys (GS_ACCESS_KEY, GS_SECRET_ACCESS_KEY) or a service account"
                 }
-                StoreScheme::Az => "use an account key, or `dory.engine=restic`",
+                StoreScheme::Az => "use `dory.engine=restic` for backups in Azure",
                 _ => "use an access key (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY), or `dory.engine=restic`",
             })),
         }
@@ -199,17 +193,12 @@ mod tests {
     }
 
     #[test]
-    fn service_accounts_and_azure_go_through_rclone() {
+    fn service_accounts_go_through_rclone() {
         let account = StoreCredentials::ServiceAccount { json: Secret::new("{}") };
         let target = Target::new(&access("gs://bucket/p", account), "data").unwrap();
         assert!(target.through_rclone);
         assert_eq!(target.url, "rclone://dory:bucket/p/data");
         assert_eq!(value(&target, "RCLONE_CONFIG_DORY_SERVICE_ACCOUNT_CREDENTIALS"), Some("{}"));
-
-        let azure = StoreCredentials::AzureAccount { account: "a".into(), key: Secret::new("k") };
-        let target = Target::new(&access("az://box", azure), "data").unwrap();
-        assert_eq!(target.url, "rclone://dory:box/data");
-        assert_eq!(value(&target, "RCLONE_CONFIG_DORY_TYPE"), Some("azureblob"));
     }
 
     #[test]
@@ -221,7 +210,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_reached_says_what_to_use() {
-        let error = Target::new(&access("az://box", keys()), "data").unwrap_err();
+        let account = StoreCredentials::AzureAccount { account: "a".into(), key: Secret::new("k") };
+        let error = Target::new(&access("az://box", account), "data").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         assert!(error.hint().unwrap().contains("restic"));
     }

@@ -44,10 +44,9 @@ async fn options_reach_the_program_and_a_chain_that_is_old_enough_is_followed_by
     let repository = stage.open().await;
     fs::write(stage.source().join("zeros"), vec![0; 2_500_000]).unwrap();
     let first = stage.backup(&*repository).await;
-    // The book has chains of its own, as many as the seconds that pass.
-    let is_data = |name: &&String| name.starts_with("duplicity-full") && name.contains(".vol");
-    let volumes = stage.stored_names().iter().filter(is_data).count();
-    assert_eq!(volumes, 3, "three of a megabyte each: {:?}", stage.stored_names());
+    let names = stage.stored_names();
+    let volumes = names.iter().filter(|name| name.starts_with("duplicity-full.") && name.contains(".vol")).count();
+    assert_eq!(volumes, 3, "of a megabyte each: {names:?}");
     let second = stage.backup(&*repository).await;
 
     let listed = repository.list_snapshots().await.unwrap();

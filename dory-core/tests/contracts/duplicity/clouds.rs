@@ -65,14 +65,6 @@ async fn google_by_interoperability_keys() {
     there_and_back(server.access("fleet")).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn azure_by_rclone() {
-    let Some(server) = live::or_skip("azure", servers::azurite()) else { return };
-    let access = server.access("dory-duplicity", &Ulid::generate().to_string());
-    ensure_bucket(&access, None).await.unwrap();
-    there_and_back(access).await;
-}
-
 /// The account's key is made up, and so is what gives tokens for it; rclone signs for a token and sends it along.
 #[tokio::test(flavor = "multi_thread")]
 async fn google_by_service_account_and_rclone() {

@@ -32,7 +32,7 @@ dory_testkit::backup_engine_contract!(duplicity_in_a_folder, async { in_a_folder
 
 fn in_a_folder() -> Option<Subject> {
     let stage = Stage::in_a_folder()?;
-    let mut subject = Subject::new(stage.engine.clone(), stage.spec.clone()).keeping(stage);
+    let mut subject = Subject::new(Arc::<dyn BackupEngine>::clone(&stage.engine), stage.spec.clone()).keeping(stage);
     subject.aspects = Aspects { nanoseconds: false, symlink_times: false, sockets: false, ..subject.aspects };
     Some(subject)
 }
