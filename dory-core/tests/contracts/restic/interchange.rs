@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use dory_core::domain::entry_path::EntryPath;
-use dory_core::ports::{BackupEngine, Events, OpenMode, VerifyDepth};
+use dory_core::ports::{BackupEngine, Events, OpenMode, RepositorySpec, VerifyDepth};
 use dory_testkit::fixtures::{Aspects, diff_trees, make_every_inode, noise, snapshot_tree};
 use dory_testkit::live::or_skip;
 use rustix::fs::lremovexattr;
@@ -141,6 +141,30 @@ async fn a_second_password_that_restic_added_opens_it_too() {
     engine().open(&spec, OpenMode::Existing).await.unwrap();
     engine().open(&place.spec, OpenMode::Existing).await.unwrap();
     assert_eq!(fs::read_dir(place.files().join("keys")).unwrap().count(), 2, "no key may be lost");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn restic_opens_without_a_password_what_was_made_without_one() {
+    let place = Place::new().await;
+    let Some(restic) = Restic::on(&place) else { return };
+    let able = restic.run(&["backup", "--help"]).contains("--insecure-no-password");
+    if or_skip("restic 0.17", able.then_some(())).is_none() {
+        return;
+    }
+    fs::remove_dir_all(place.files()).unwrap();
+    let spec = RepositorySpec { password: None, ..place.spec.clone() };
+    let repository = engine().open(&spec, OpenMode::CreateIfMissing).await.unwrap();
+    let source = place.folder("source");
+    fs::write(source.join("file"), "in the clear").unwrap();
+    let report = repository.backup(&reading(&source), &Events::ignored()).await.unwrap();
+
+    let read = Command::new("restic")
+        .args(["--insecure-no-password", "--no-cache", "dump", report.snapshot.as_str(), "/backup/data/file"])
+        .env_remove("RESTIC_PASSWORD")
+        .env("RESTIC_REPOSITORY", place.files())
+        .output()
+        .unwrap();
+    assert_eq!(read.stdout, b"in the clear", "{}", String::from_utf8_lossy(&read.stderr));
 }
 
 fn bytes_in(folder: &Path) -> u64 {
