@@ -9,6 +9,9 @@ step() { printf '\n== %s (%s s)\n' "$1" "$SECONDS"; }
 step "what the tests need"
 scripts/setup.sh
 
+helpers() { docker ps -a --filter label=dory.helper --format '{{.ID}}' 2>/dev/null | sort || true; }
+helpers_before=$(helpers)
+
 step "formatting"
 cargo fmt --all --check
 
@@ -43,8 +46,9 @@ step "docs"
 RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --quiet
 
 step "nothing was left behind"
-if docker ps -a --filter label=dory.helper --format '{{.Names}}' | grep .; then
-    echo "the helpers above were left behind" >&2
+left=$(comm -13 <(printf '%s\n' "$helpers_before") <(helpers))
+if [ -n "$left" ]; then
+    echo "these helpers were left behind: $left" >&2
     exit 1
 fi
 step "done"
