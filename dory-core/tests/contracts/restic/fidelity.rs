@@ -32,7 +32,7 @@ async fn whatever_is_in_the_target_becomes_what_was_in_the_source() {
     fs::remove_file(target.join("pipe")).unwrap();
     fs::create_dir(target.join("pipe")).unwrap();
     fs::write(target.join("text"), noise(2_900_000, 3)).unwrap();
-    symlink("plain.txt", target.join("closed/extra")).unwrap();
+    symlink("plain.txt", target.join("sticky/extra")).unwrap();
 
     let (events, warnings) = listening();
     place.repository.restore(&writing(&report.snapshot, &target), &events).await.unwrap();
