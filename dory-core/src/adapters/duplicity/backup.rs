@@ -103,12 +103,7 @@ async fn run_backup(
     invocation.argument(root).argument(&session.target.url);
     show_root(&mut invocation, run, root, found).await?;
     let clock = &session.settings.clock;
-    session
-        .must_run(&invocation, "back up into", Phase::Working, |seen| {
-            let now = clock.now();
-            teller.hear(&seen, now)
-        })
-        .await?;
+    session.must_run(&invocation, "back up into", Phase::Working, |record| teller.hear(record, clock.now())).await?;
     if let Some(mount) = &teller.taken_for_link {
         return Err(Error::new(
             ErrorKind::Unsupported,

@@ -2,7 +2,6 @@
 
 use std::ops::ControlFlow;
 use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -11,16 +10,6 @@ use tokio::process::{Child, Command};
 use super::command::Invocation;
 use super::log::{LogReader, Record};
 use crate::error::{Error, ErrorKind, Result};
-use crate::ports::Clock;
-
-/// What is seen of a running duplicity.
-#[derive(Debug)]
-pub(super) enum Seen<'a> {
-    /// It wrote a record.
-    Record(&'a Record),
-    /// A moment passed.
-    Tick,
-}
 
 /// How a run ended.
 #[derive(Debug)]
@@ -35,16 +24,12 @@ pub(super) enum Ended {
     Stopped,
 }
 
-/// How often a watcher is told that it may say something.
-const TICK: Duration = Duration::from_millis(500);
-
-/// Runs duplicity, and shows `watch` what it does until it ends or `watch` breaks it off.
+/// Runs duplicity, and shows `watch` each record of its log until it ends or `watch` breaks it off.
 ///
 /// Dropping the future kills it, with everything it started.
 pub(super) async fn run_duplicity(
     invocation: &Invocation,
-    clock: &dyn Clock,
-    mut watch: impl FnMut(Seen<'_>) -> ControlFlow<()> + Send,
+    mut watch: impl FnMut(&Record) -> ControlFlow<()> + Send,
 ) -> Result<Ended> {
     let mut running = Running::start(invocation, Stdio::null(), Stdio::piped())?;
     let mut errors = running.child.stderr.take();
@@ -59,7 +44,7 @@ pub(super) async fn run_duplicity(
                     count => reader.push(&buffer[..count]),
                 };
                 for record in &records {
-                    if watch(Seen::Record(record)).is_break() {
+                    if watch(record).is_break() {
                         return Ok(Ended::Stopped);
                     }
                 }
@@ -71,11 +56,6 @@ pub(super) async fn run_duplicity(
                 status = Some(ended.map_err(|error| invocation_failed(invocation, error))?);
                 // What it started and left behind must not keep the pipe open.
                 running.kill();
-            }
-            () = clock.sleep(TICK) => {
-                if watch(Seen::Tick).is_break() {
-                    return Ok(Ended::Stopped);
-                }
             }
         }
     }

@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use tokio::fs::File;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
-use super::child::Seen;
 use super::collection::Collection;
 use super::exit::Phase;
 use super::log::{Level, Record};
@@ -105,8 +104,7 @@ impl DuplicityRepository {
         let mut is_there = None;
         let outcome = self
             .session
-            .run(&invocation, |seen| {
-                let Seen::Record(record) = seen else { return ControlFlow::Continue(()) };
+            .run(&invocation, |record| {
                 if is_there.is_none() {
                     let names = listing(record);
                     let collection = names.map(|names| Collection::from_names("", names.iter().map(String::as_str)));

@@ -5,7 +5,6 @@ use std::io;
 use std::ops::ControlFlow;
 
 use super::book::Book;
-use super::child::Seen;
 use super::collection::Collection;
 use super::command::RunFolder;
 use super::exit::{Failure, Phase};
@@ -78,8 +77,8 @@ impl Look {
         invocation.argument(&session.target.url).argument(&to);
         let mut names = None;
         let outcome = session
-            .run(&invocation, |seen| {
-                if let (Seen::Record(record), None) = (seen, &names) {
+            .run(&invocation, |record| {
+                if names.is_none() {
                     names = listing(record);
                 }
                 ControlFlow::Continue(())

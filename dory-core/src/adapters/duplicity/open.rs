@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use super::backup::write_book;
 use super::book::Book;
 use super::exit::Phase;
+use super::log::Level;
 use super::look::Look;
 use super::options::CustomOptions;
 use super::repository::DuplicityRepository;
@@ -118,11 +119,12 @@ async fn prove_key(session: &Session) -> Result<()> {
     invocation.option("--metadata-sync-mode", "partial").argument(&session.target.url);
     // The first name listed says that all was decrypted.
     session
-        .must_run(&invocation, "open repository", Phase::Opening, |seen| match seen {
-            super::child::Seen::Record(record) if (record.level, record.code) == (super::log::Level::Info, 10) => {
+        .must_run(&invocation, "open repository", Phase::Opening, |record| {
+            if (record.level, record.code) == (Level::Info, 10) {
                 ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
             }
-            _ => ControlFlow::Continue(()),
         })
         .await
 }

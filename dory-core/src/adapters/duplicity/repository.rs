@@ -9,6 +9,7 @@ use super::exit::Phase;
 use super::look::Look;
 use super::names::SetTime;
 use super::session::Session;
+use super::told::{LastTold, keep_telling};
 use crate::domain::entry_path::EntryPath;
 use crate::domain::id::SnapshotId;
 use crate::error::{Error, ErrorKind, Result};
@@ -83,11 +84,15 @@ impl DuplicityRepository {
 #[async_trait]
 impl Repository for DuplicityRepository {
     async fn backup(&self, request: &SnapshotRequest, events: &Events) -> Result<SnapshotReport> {
-        self.make_set(request, events).await
+        let last = LastTold::default();
+        let heard = last.listen(events);
+        keep_telling(events, &*self.session.settings.clock, self.make_set(request, &heard), &last).await
     }
 
     async fn restore(&self, request: &RestoreRequest, events: &Events) -> Result<RestoreReport> {
-        self.write_back(request, events).await
+        let last = LastTold::default();
+        let heard = last.listen(events);
+        keep_telling(events, &*self.session.settings.clock, self.write_back(request, &heard), &last).await
     }
 
     async fn list_snapshots(&self) -> Result<Vec<Snapshot>> {

@@ -5,7 +5,6 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::child::Seen;
 use super::command::RunFolder;
 use super::exit::Phase;
 use super::log::{Level, Record};
@@ -76,15 +75,12 @@ impl DuplicityRepository {
         let key = Path::new(target.key.as_str());
         let outcome = self
             .session
-            .run(&invocation, |seen| {
-                match seen {
-                    Seen::Tick => events.progress(*progress),
-                    Seen::Record(record) if (record.level, record.code) == (Level::Info, 7) => progress.files += 1,
-                    Seen::Record(record) => {
-                        if let Some(warning) = warning(record, key, &tree) {
-                            events.warn(warning);
-                        }
-                    }
+            .run(&invocation, |record| {
+                if (record.level, record.code) == (Level::Info, 7) {
+                    progress.files += 1;
+                    events.progress(*progress);
+                } else if let Some(warning) = warning(record, key, &tree) {
+                    events.warn(warning);
                 }
                 ControlFlow::Continue(())
             })

@@ -12,9 +12,10 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 
-use super::child::{Ended, Seen, run_duplicity};
+use super::child::{Ended, run_duplicity};
 use super::command::{Invocation, RunFolder};
 use super::exit::{Failure, Phase};
+use super::log::Record;
 use super::names::SetTime;
 use super::options::CustomOptions;
 use super::settings::DuplicitySettings;
@@ -153,19 +154,17 @@ impl Session {
         Ok(invocation)
     }
 
-    /// Runs duplicity, and shows `watch` what it does.
+    /// Runs duplicity, and shows `watch` its log.
     pub(super) async fn run(
         &self,
         invocation: &Invocation,
-        mut watch: impl FnMut(Seen<'_>) -> ControlFlow<()> + Send,
+        mut watch: impl FnMut(&Record) -> ControlFlow<()> + Send,
     ) -> Result<Outcome> {
         tracing::debug!(arguments = invocation.shown(), "running duplicity");
         let mut errors = Vec::new();
-        let ended = run_duplicity(invocation, &*self.settings.clock, |seen| {
-            if let Seen::Record(record) = &seen {
-                Failure::note(&mut errors, record);
-            }
-            watch(seen)
+        let ended = run_duplicity(invocation, |record| {
+            Failure::note(&mut errors, record);
+            watch(record)
         })
         .await?;
         Ok(match ended {
@@ -181,7 +180,7 @@ impl Session {
         invocation: &Invocation,
         operation: &str,
         phase: Phase,
-        watch: impl FnMut(Seen<'_>) -> ControlFlow<()> + Send,
+        watch: impl FnMut(&Record) -> ControlFlow<()> + Send,
     ) -> Result<()> {
         match self.run(invocation, watch).await? {
             Outcome::Done | Outcome::Stopped => Ok(()),

@@ -6,14 +6,57 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::child::Seen;
 use super::log::{Level, Record};
 use crate::domain::entry_path::EntryPath;
 use crate::domain::event::{Progress, Warning, WarningKind};
-use crate::ports::Events;
+use crate::ports::{Clock, EngineEvent, Events};
+
+/// How long nothing is told at most.
+const SILENCE: Duration = Duration::from_millis(500);
+
+/// Does `work`, and while it goes on repeats what it last told of its progress: duplicity is silent for long, and there
+/// is work before it starts and after it ends.
+pub(super) async fn keep_telling<T>(
+    events: &Events,
+    clock: &dyn Clock,
+    work: impl Future<Output = T>,
+    last: &LastTold,
+) -> T {
+    tokio::pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            () = clock.sleep(SILENCE) => events.progress(last.get()),
+        }
+    }
+}
+
+/// The progress that was told last.
+#[derive(Clone, Default)]
+pub(super) struct LastTold(Arc<Mutex<Progress>>);
+
+impl LastTold {
+    /// Passes on to `events`, and remembers progress.
+    pub(super) fn listen(&self, events: &Events) -> Events {
+        let (last, events) = (self.clone(), events.clone());
+        Events::new(move |event| match event {
+            EngineEvent::Progress(progress) => {
+                *last.0.lock().unwrap_or_else(PoisonError::into_inner) = progress;
+                events.progress(progress);
+            }
+            EngineEvent::Warning(warning) => events.warn(warning),
+        })
+    }
+
+    fn get(&self) -> Progress {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// Turns a backup's records into events, and counts.
 pub(super) struct Teller<'a> {
@@ -38,12 +81,9 @@ pub(super) struct Teller<'a> {
 }
 
 impl Teller<'_> {
-    /// Takes what was seen at `now`; breaks where duplicity does not read what it should.
-    pub(super) fn hear(&mut self, seen: &Seen<'_>, now: Timestamp) -> ControlFlow<()> {
-        match seen {
-            Seen::Tick => self.events.progress(self.progress),
-            Seen::Record(record) => self.hear_record(record, now),
-        }
+    /// Takes what was told at `now`; breaks where duplicity does not read what it should.
+    pub(super) fn hear(&mut self, record: &Record, now: Timestamp) -> ControlFlow<()> {
+        self.hear_record(record, now);
         if self.taken_for_link.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
@@ -69,6 +109,7 @@ impl Teller<'_> {
                     self.files_changed += u64::from(!self.folders.contains(&path));
                     let most = self.progress.files_total.unwrap_or(u64::MAX);
                     self.progress.files = (self.progress.files + 1).min(most);
+                    self.events.progress(self.progress);
                 }
             }
             // The shim's own.

@@ -9,7 +9,6 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use super::child::Seen;
 use super::collection::Collection;
 use super::exit::Phase;
 use super::log::{Level, Record};
@@ -78,10 +77,8 @@ impl DuplicityRepository {
         let mut faults = BTreeSet::new();
         let outcome = self
             .session
-            .run(&invocation, |seen| {
-                if let Seen::Record(record) = seen {
-                    faults.extend(fault(record));
-                }
+            .run(&invocation, |record| {
+                faults.extend(fault(record));
                 ControlFlow::Continue(())
             })
             .await?;
