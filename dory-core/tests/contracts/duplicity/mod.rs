@@ -56,6 +56,7 @@ impl Stage {
         Self::with(dir, store)
     }
 
+    #[cfg(feature = "object-store")]
     fn at(store: StoreAccess) -> Option<Self> {
         Self::with(tempfile::tempdir().unwrap(), store)
     }
