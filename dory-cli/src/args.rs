@@ -11,7 +11,7 @@ use crate::exit;
 /// Dory stops the containers that use a volume for as short as possible, reads the volume in a helper container, and
 /// starts everything again. Data and catalog are kept in one store: a bucket or a folder.
 #[derive(Debug, Parser)]
-#[command(name = "dory", version, after_long_help = ENVIRONMENT, after_help = exit::HELP)]
+#[command(name = "dory", version, after_long_help = format!("{ENVIRONMENT}\n\n{}", exit::HELP), after_help = exit::HELP)]
 pub struct Arguments {
     /// What holds for every command.
     #[command(flatten)]
@@ -40,16 +40,7 @@ Settings come from the command line, else from the environment, else from dory.t
     AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION
     AZURE_STORAGE_ACCOUNT, AZURE_STORAGE_KEY
     DOCKER_HOST, DOCKER_CERT_PATH, DOCKER_TLS_VERIFY
-                             where the container engine listens, as for docker
-
-Exit codes:
-    0  done                             7  the passphrase does not fit
-    1  failed                           8  store or container engine out of reach
-    2  wrong command line or setting    9  stored data is damaged
-    3  done in part, data is missing   10  no space
-    4  something is not there          11  this host or version cannot do it
-    5  somebody else has it            12  a container that ran does not run now
-    6  credentials or permissions     130  interrupted, and ended in order";
+                             where the container engine listens, as for docker";
 
 /// What holds for every command.
 #[derive(Clone, Debug, Args)]

@@ -105,10 +105,10 @@ impl Backup {
         self.containers.last()
     }
 
-    /// The newest point.
+    /// The newest point; one whose deletion began does not count.
     #[must_use]
     pub fn latest(&self) -> Option<&RestorePoint> {
-        self.points.last()
+        self.points.iter().rev().find(|point| !point.deleting)
     }
 
     /// Bytes its points added to the store, in all.
@@ -146,7 +146,7 @@ impl Backup {
                 .points
                 .iter()
                 .rev()
-                .find(|point| point.taken_at <= *time)
+                .find(|point| point.taken_at <= *time && !point.deleting)
                 .ok_or_else(|| missing(&format!("at or before {time}"))),
             PointChoice::Named(text) => {
                 let fits: Vec<_> = self.points.iter().filter(|point| point_answers_to(point, text)).collect();

@@ -6,7 +6,6 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::cancel::{Cancel, CancelOnDrop};
-use super::find::KnownAs;
 use super::helper::{HelperPurpose, RunningHelper, folder_of};
 use super::run_events::{Phase, RunEvents};
 use super::run_record::RunStart;
@@ -126,9 +125,8 @@ impl Dory {
         }
         let known = match &request.history {
             History::Continue(id) => Some(Arc::new(self.catalog.backup(id).await?)),
-            history => match self.known_as(&container, &self.catalog.backups().await?.backups) {
-                Ok(KnownAs::Backup(backup)) => Some(backup),
-                Ok(KnownAs::Nobody) => None,
+            history => match self.backup_of(&container, &self.catalog.backups().await?.backups) {
+                Ok(known) => known,
                 Err(error) if *history == History::Ask => return Err(error),
                 Err(_) => None,
             },
@@ -302,10 +300,9 @@ impl Dory {
     ) -> Result<ReadReport> {
         events.phase(Phase::Read);
         let plan = &planned.plan;
-        let newest = planned
-            .known
-            .as_ref()
-            .and_then(|known| known.points.iter().rev().find(|point| point.engine == plan.policy.engine));
+        let newest = planned.known.as_ref().and_then(|known| {
+            known.points.iter().rev().find(|point| point.engine == plan.policy.engine && !point.deleting)
+        });
         let request = SnapshotRequest {
             sources: plan.mounts.iter().map(folder_of).collect(),
             exclude: plan.policy.exclude.clone(),

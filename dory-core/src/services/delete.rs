@@ -4,12 +4,13 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Dory;
+use super::helper::BACKUP_LABEL;
 use crate::domain::backup::{Backup, PointChoice};
 use crate::domain::id::{BackupId, PointId, SnapshotId};
 use crate::domain::restore_point::RestorePoint;
 use crate::domain::run::RunKind;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ports::DocumentKey;
+use crate::ports::{DocumentKey, HelperInfo};
 
 /// What a deletion takes away.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -100,7 +101,22 @@ impl Dory {
                 backup.id, self.config.server
             )));
         }
+        self.refuse_beside_a_run(&plan.backup).await?;
         if plan.whole { self.delete_whole(plan).await } else { self.delete_points(plan, &backup).await }
+    }
+
+    /// A run on this host writes to the very data that is about to go. Without a container engine there is no run.
+    async fn refuse_beside_a_run(&self, backup: &BackupId) -> Result<()> {
+        let Ok(runtime) = self.runtime() else { return Ok(()) };
+        let works_on_it = |helper: &HelperInfo| {
+            helper.running && helper.labels.get(BACKUP_LABEL).map(String::as_str) == Some(backup.as_str())
+        };
+        if runtime.list_helpers().await?.iter().any(works_on_it) {
+            let reason = "a run is working on it at this moment";
+            return Err(Error::new(ErrorKind::Conflict, "delete from backup", backup.as_str(), reason)
+                .with_hint("wait for its end, or interrupt it"));
+        }
+        Ok(())
     }
 
     async fn delete_whole(&self, plan: &DeletePlan) -> Result<DeleteReport> {

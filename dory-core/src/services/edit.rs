@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Dory;
-use super::find::KnownAs;
 use crate::domain::backup::{Backup, PointChoice};
 use crate::domain::id::{PointId, ServerName};
 use crate::domain::policy::PolicyOverrides;
@@ -90,9 +89,9 @@ impl Dory {
     /// `NotFound` for the container; `Conflict` where it only looks like that of a known backup; the store's.
     pub async fn mark(&self, container: &str, marked: bool) -> Result<Backup> {
         let container = self.runtime()?.inspect_container(container).await?;
-        let id = match self.known_as(&container, &self.catalog.backups().await?.backups)? {
-            KnownAs::Backup(backup) => backup.id.clone(),
-            KnownAs::Nobody => {
+        let id = match self.backup_of(&container, &self.catalog.backups().await?.backups)? {
+            Some(backup) => backup.id.clone(),
+            None => {
                 let backup = Backup::first_of(&container, self.config.server.clone(), self.clock.now());
                 match self.catalog.create_backup(&backup).await {
                     Err(error) if error.kind() == ErrorKind::AlreadyExists => {}

@@ -8,15 +8,6 @@ use crate::domain::container::Container;
 use crate::domain::identity::{Identity, Likeness};
 use crate::error::{Error, ErrorKind, Result};
 
-/// How a container relates to the backups that are known.
-#[derive(Clone, Debug)]
-pub(super) enum KnownAs {
-    /// It is the container of this backup.
-    Backup(Arc<Backup>),
-    /// No backup knows it.
-    Nobody,
-}
-
 impl Dory {
     /// The backup that `reference` means: by id, by name, or by its container's name; this server's first.
     ///
@@ -50,17 +41,17 @@ impl Dory {
     ///
     /// # Errors
     /// `Conflict` where only a name or a label ties them: a user must decide whether the history goes on.
-    pub(super) fn known_as(&self, container: &Container, backups: &[Arc<Backup>]) -> Result<KnownAs> {
+    pub(super) fn backup_of(&self, container: &Container, backups: &[Arc<Backup>]) -> Result<Option<Arc<Backup>>> {
         let here = || backups.iter().filter(|b| b.server == self.config.server && b.deleting_since.is_none());
         let same = |b: &&Arc<Backup>| {
             b.containers.iter().any(|seen| seen.id == container.id) || b.identity.likeness(container) == Likeness::Same
         };
         if let Some(backup) = here().find(same) {
-            return Ok(KnownAs::Backup(Arc::clone(backup)));
+            return Ok(Some(Arc::clone(backup)));
         }
         let claimed = |b: &&Arc<Backup>| b.identity.likeness(container) == Likeness::Claimed;
         match here().find(claimed) {
-            None => Ok(KnownAs::Nobody),
+            None => Ok(None),
             Some(backup) => {
                 let what = tie(&backup.identity, container);
                 Err(Error::new(

@@ -18,6 +18,9 @@ use crate::ports::{
 /// Where a helper sees the volumes.
 const BACKUP_ROOT: &str = "/backup";
 
+/// The label that names the backup a helper works on.
+pub(super) const BACKUP_LABEL: &str = "dory.helper.backup";
+
 /// The capabilities a helper keeps: to read and write files whoever owns them, and to give them their owners, modes,
 /// devices and attributes. Without any of them a restore is not faithful.
 const CAPABILITIES: [&str; 7] = ["CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "MKNOD", "SETFCAP"];
@@ -62,7 +65,7 @@ impl Dory {
         helper_mounts.extend(self.config.helper.store_mount.clone());
         let labels = [
             ("dory.helper.server", self.config.server.to_string()),
-            ("dory.helper.backup", purpose.backup.to_string()),
+            (BACKUP_LABEL, purpose.backup.to_string()),
             ("dory.helper.run", purpose.run.to_string()),
         ];
         let spec = HelperSpec {

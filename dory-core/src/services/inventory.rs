@@ -6,7 +6,6 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::Dory;
-use super::find::KnownAs;
 use crate::domain::backup::Backup;
 use crate::domain::container::Container;
 use crate::domain::id::BackupId;
@@ -58,9 +57,8 @@ impl Dory {
         let containers = self.runtime()?.list_containers().await?;
         let overview = |container: Container| {
             let (mounts, left_out) = choose_mounts(&container, &forbidden);
-            let (backup, unclear) = match self.known_as(&container, &backups) {
-                Ok(KnownAs::Backup(backup)) => (Some(backup), None),
-                Ok(KnownAs::Nobody) => (None, None),
+            let (backup, unclear) = match self.backup_of(&container, &backups) {
+                Ok(backup) => (backup, None),
                 Err(error) => (None, Some(error)),
             };
             let by_label = marked_by_label(&container.labels);

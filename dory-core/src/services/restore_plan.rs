@@ -248,8 +248,8 @@ impl Dory {
     async fn home_of(&self, container: Option<&Container>, backup: &Backup) -> Result<BackupId> {
         let Some(container) = container else { return Ok(backup.id.clone()) };
         let backups = self.catalog.backups().await?.backups;
-        Ok(match self.known_as(container, &backups) {
-            Ok(super::find::KnownAs::Backup(known)) => known.id.clone(),
+        Ok(match self.backup_of(container, &backups) {
+            Ok(Some(known)) => known.id.clone(),
             _ => BackupId::first_made_from(container),
         })
     }

@@ -218,3 +218,28 @@ async fn a_name_alone_does_not_claim_a_history() {
     let on = bench.dory.run_backup(&on, &Cancel::new(), &RunEvents::ignored()).await.unwrap();
     assert_eq!(on.backup, first.backup);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_deleted_beside_a_run_that_works_on_it() {
+    let bench = Bench::new();
+    bench.database("db");
+    bench.back_up("db").await.unwrap();
+    let plan = bench.dory.plan_delete("db", None).await.unwrap();
+    let (told, mut reading) = tokio::sync::mpsc::unbounded_channel();
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let held = std::sync::Mutex::new(held);
+    bench.engine.before_reading(move |_| {
+        let _ = told.send(());
+        let _ = held.lock().unwrap().recv();
+    });
+    let (dory, the_request) = (bench.dory.clone(), request("db"));
+    let run = tokio::spawn(async move { dory.run_backup(&the_request, &Cancel::new(), &RunEvents::ignored()).await });
+    reading.recv().await.unwrap();
+    let error = bench.dory.run_delete(&plan).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+    drop(release);
+    run.await.unwrap().unwrap();
+    assert_eq!(bench.dory.find_backup("db").await.unwrap().points.len(), 2);
+    bench.dory.run_delete(&plan).await.unwrap();
+    assert!(bench.dory.find_backup("db").await.is_err());
+}
