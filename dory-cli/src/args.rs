@@ -22,10 +22,12 @@ pub struct Arguments {
 }
 
 const ENVIRONMENT: &str = "\
-Settings come from the command line, else from the environment, else from dory.toml (~/.config/dory/dory.toml or
-/etc/dory/dory.toml). Each DORY_… variable can be given as DORY_…_FILE, the path of a file that holds the value.
+Settings come from the command line, else from the environment, else from dory.toml
+(~/.config/dory/dory.toml or /etc/dory/dory.toml). Each DORY_… variable can be given as DORY_…_FILE,
+the path of a file that holds the value.
 
-    DORY_STORE               gs://bucket/prefix, s3://bucket/prefix, az://container/prefix or file:///folder
+    DORY_STORE               gs://bucket/prefix, s3://bucket/prefix, az://container/prefix or
+                             file:///folder
     DORY_PASSPHRASE          the fleet's passphrase; `dory init` makes one
     DORY_ENCRYPTION=none     go without encryption
     DORY_SERVER              this server's name (the host's name)
@@ -33,8 +35,8 @@ Settings come from the command line, else from the environment, else from dory.t
     DORY_STORE_REGION        the store's region, where it has some
     DORY_HELPER_NETWORK      how helpers reach the store: bridge, host or none
     GS_PROJECT_ID, GS_ACCESS_KEY, GS_SECRET_ACCESS_KEY
-                             Google Cloud Storage's interoperability keys; with these three, DORY_STORE may be left
-                             out and is gs://<GS_PROJECT_ID>-dory
+                             Google Cloud Storage's interoperability keys; with these three,
+                             DORY_STORE may be left out and is gs://<GS_PROJECT_ID>-dory
     GOOGLE_APPLICATION_CREDENTIALS
                              the path of a Google service account's key
     AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION

@@ -138,7 +138,15 @@ pub(super) fn translate(root: &Path, operation: &str, subject: &str, error: File
         }
         FileError::Io { path, source } => {
             let (kind, reason) = meaning(&source);
-            Error::new(kind, operation, subject, format!("`{}`: {reason}", path.display())).with_source(source)
+            let error = Error::new(kind, operation, subject, format!("`{}`: {reason}", path.display()));
+            let error = match kind {
+                ErrorKind::Full => error.with_hint("free space in the store, or choose another with DORY_STORE"),
+                ErrorKind::PermissionDenied => {
+                    error.with_hint(format!("make `{store}` writable for this user, or choose another with DORY_STORE"))
+                }
+                _ => error,
+            };
+            error.with_source(source)
         }
     }
 }

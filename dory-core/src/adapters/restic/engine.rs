@@ -85,7 +85,8 @@ impl BackupEngine for ResticEngine {
     fn check_options(&self, options: &BTreeMap<String, String>) -> Result<()> {
         match options.keys().next() {
             None => Ok(()),
-            Some(name) => Err(Error::invalid("engine option", name, "the restic engine takes no options")),
+            Some(name) => Err(Error::invalid("engine option", name, "the restic engine takes no options")
+                .with_hint("leave it out, or use `--engine duplicity`")),
         }
     }
 

@@ -1,0 +1,9 @@
+//! One binary for all of the crate's integration tests: they run the `dory` command itself.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail by panicking")]
+
+mod bench;
+mod help;
+mod interrupted;
+mod refusals;
+mod refusals_of_stores;
+mod round_trip;
