@@ -19,7 +19,7 @@ clean_up() {
     exit "$code"
 }
 step() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
-show() { printf '$ %s\n' "$*"; "$@"; }
+show() { printf '$'; printf ' %q' "$@"; echo; "$@"; }
 psql() { docker exec -i "$name" psql -X -q -U postgres -h /tmp "$@"; }
 wait_healthy() {
     for _ in $(seq 120); do

@@ -1,20 +1,13 @@
 //! A container with a volume, a store in a folder, and the real `dory` that is to bring the two together.
 
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use dory_testkit::live;
+use dory_testkit::live::{LiveContainer, docker};
 use serde_json::Value;
 use tempfile::TempDir;
-
-/// A shell with all its tools in one static file: Debian's package `busybox-static`.
-const BUSYBOX: &str = "/bin/busybox";
-
-/// Where the container sees its volume.
-pub(crate) const DATA: &str = "/data";
 
 const PASSPHRASE: (&str, &str) = ("DORY_PASSPHRASE", "correct horse battery");
 
@@ -22,6 +15,7 @@ const PASSPHRASE: (&str, &str) = ("DORY_PASSPHRASE", "correct horse battery");
 pub(crate) struct Bench {
     /// The container's name, its volume's and its image's.
     pub(crate) name: String,
+    container: LiveContainer,
     folder: TempDir,
 }
 
@@ -36,26 +30,15 @@ pub(crate) struct Ran {
 impl Bench {
     /// A running container with an empty volume; `None` where there is no engine, or no busybox to put into it.
     pub(crate) fn start() -> Option<Self> {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let there = Path::new(BUSYBOX).is_file()
-            && Command::new("docker").arg("info").output().is_ok_and(|output| output.status.success());
-        live::or_skip("docker", there.then_some(()))?;
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("dory-cli-test-{}-{number}", std::process::id());
-        let bench = Self { name, folder: tempfile::tempdir().unwrap() };
+        let container = LiveContainer::start()?;
+        let bench = Self { name: container.name().to_owned(), container, folder: tempfile::tempdir().unwrap() };
         std::fs::create_dir(bench.store()).unwrap();
-        bench.make_image();
-        let volume = format!("{}:{DATA}", bench.name);
-        bench.run_container(&bench.name, &["-v", &volume]);
         Some(bench)
     }
 
     /// Runs one more container of this bench's image; it must be named after the bench.
     pub(crate) fn run_container(&self, name: &str, options: &[&str]) {
-        // The first process of a container hears no SIGTERM that it does not ask for.
-        let first = ["run", "-d", "--name", name, "--stop-signal", "SIGKILL"];
-        let last = [self.name.as_str(), "/bin/busybox", "sleep", "100000"];
-        docker(&[&first, options, &last].concat());
+        self.container.run_another(name, options);
     }
 
     /// A path in this bench's own folder.
@@ -112,23 +95,23 @@ impl Bench {
         command
     }
 
-    /// Runs a shell script in the container, where [`DATA`] is the volume.
+    /// Runs a shell script in the container, which has the volume at `/data`.
     pub(crate) fn sh(&self, script: &str) -> String {
-        docker(&["exec", &self.name, "/bin/busybox", "sh", "-c", script])
+        self.container.sh(script)
     }
 
     /// When the container was started last, to the nanosecond: it changes whenever somebody stops it.
     pub(crate) fn started_at(&self) -> String {
-        docker(&["inspect", "-f", "{{.State.StartedAt}}", &self.name])
+        self.container.inspect("{{.State.StartedAt}}")
     }
 
     pub(crate) fn runs(&self) -> bool {
-        docker(&["inspect", "-f", "{{.State.Running}}", &self.name]) == "true\n"
+        self.container.runs()
     }
 
     /// The helpers that work on this container's backup, running or not.
     pub(crate) fn helpers(&self) -> Vec<String> {
-        let id = docker(&["inspect", "-f", "{{.Id}}", &self.name]);
+        let id = self.container.inspect("{{.Id}}");
         let filter = format!("label=dory.helper.backup={}-{}", self.name, &id[..12]);
         docker(&["ps", "-aq", "--filter", &filter]).lines().map(str::to_owned).collect()
     }
@@ -155,36 +138,6 @@ impl Bench {
     /// The restore points of this container's backup.
     pub(crate) fn points(&self) -> Vec<Value> {
         self.json(&["show", &self.name])["points"].as_array().unwrap().clone()
-    }
-
-    fn make_image(&self) {
-        let root = self.path("image");
-        std::fs::create_dir_all(root.join("bin")).unwrap();
-        std::fs::copy(BUSYBOX, root.join("bin/busybox")).unwrap();
-        for tool in ["cat", "dd", "mkdir", "rm", "sh", "sleep"] {
-            std::os::unix::fs::symlink("busybox", root.join("bin").join(tool)).unwrap();
-        }
-        let archive = self.path("image.tar").display().to_string();
-        let packed = Command::new("tar").arg("-C").arg(&root).args(["-cf", &archive, "bin"]).status().unwrap();
-        assert!(packed.success());
-        docker(&["import", &archive, &self.name]);
-    }
-}
-
-impl Drop for Bench {
-    fn drop(&mut self) {
-        let list = |arguments: &[&str]| {
-            Command::new("docker").args(arguments).output().map(|output| Ran::of(&output).stdout).unwrap_or_default()
-        };
-        // The name is followed by something, so that number 1 does not take number 10 along.
-        let mut containers = list(&["ps", "-aq", "--filter", &format!("name=^/{}$", self.name)]);
-        containers += &list(&["ps", "-aq", "--filter", &format!("name=^/{}-", self.name)]);
-        containers += &list(&["ps", "-aq", "--filter", &format!("volume={}", self.name)]);
-        for container in containers.lines() {
-            list(&["rm", "-fv", container]);
-        }
-        list(&["volume", "rm", "-f", &self.name]);
-        list(&["rmi", "-f", &self.name]);
     }
 }
 
@@ -228,11 +181,4 @@ impl Ran {
         }
         self
     }
-}
-
-/// Runs docker's own command and gives what it prints.
-pub(crate) fn docker(arguments: &[&str]) -> String {
-    let ran = Ran::of(&Command::new("docker").args(arguments).output().unwrap());
-    assert_eq!(ran.code, Some(0), "docker {arguments:?}: {}", ran.stderr);
-    ran.stdout
 }

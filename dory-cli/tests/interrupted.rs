@@ -1,6 +1,8 @@
 //! Signals in the middle of a backup: containers come back, and the store stays as it was.
 
-use crate::bench::{Bench, docker};
+use dory_testkit::live::docker;
+
+use crate::bench::Bench;
 
 /// Enough data that a backup is still reading it when a signal comes.
 const RANDOM_DATA: &str = "dd if=/dev/urandom of=/data/random bs=1M count=300 2>/dev/null";

@@ -6,9 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dory_core::domain::container::Container;
+use dory_core::domain::id::ServerName;
+use dory_core::domain::keys::Encryption;
 use dory_core::domain::policy::EngineKind;
+use dory_core::domain::secret::Secret;
 use dory_core::domain::store_url::{StoreAccess, StoreCredentials};
-use dory_core::ports::{BackupEngine, CatalogStore, ContainerRuntime, Notifier};
+use dory_core::ports::{BackupEngine, CatalogStore, ContainerRuntime, HelperNetwork, Notifier};
+use dory_core::services::{Dory, DoryConfig, HelperConfig};
 
 use crate::fakes::{
     ContainerBuilder, FakeClock, FakeDoorbell, FakeEngine, FakeNotifier, FakeRuntime, Journal, MemoryCatalog,
@@ -89,6 +93,23 @@ impl World {
     pub fn store(&self) -> StoreAccess {
         let url = "gs://fleet/dory".parse().expect("a store's address");
         StoreAccess { url, credentials: StoreCredentials::Ambient, endpoint: None, region: None }
+    }
+
+    /// A Dory of this world, as an embedder has one: server `host-1`, with a passphrase. Its ports are those of
+    /// [`faults`](Self::faults).
+    #[must_use]
+    pub fn dory(&self) -> Dory {
+        self.dory_with_key(Some(Encryption::Passphrase(Secret::new("correct horse battery staple"))))
+    }
+
+    /// As [`dory`](Self::dory), with another key, or with nothing said about one.
+    #[must_use]
+    pub fn dory_with_key(&self, encryption: Option<Encryption>) -> Dory {
+        let helper = HelperConfig { store: self.store(), store_mount: None, network: HelperNetwork::Bridge };
+        let server = ServerName::parse("host-1").expect("a server's name");
+        let config = DoryConfig { server, store: self.store(), encryption, helper };
+        let Faults { runtime, catalog, .. } = &self.faults;
+        Dory::new(config, Ok(runtime.port()), self.faults.engines(), catalog.port(), self.clock.port())
     }
 
     /// Runs a container like a database: a volume `<name>-data` with files of several kinds, two seconds to shut down,

@@ -9,5 +9,9 @@ pub mod protocol;
 mod remote;
 mod serve;
 
+/// The argument that a helper runs this program with: whoever embeds the crate calls
+/// [`bootstrap::serve_agent`](crate::bootstrap::serve_agent) when the program is started so.
+pub const COMMAND: &str = "agent";
+
 pub use remote::{AgentConnection, RemoteEngine};
 pub use serve::{AgentOptions, serve};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Dory, noise};
-use crate::agent::{AgentConnection, RemoteEngine};
+use crate::agent::{self, AgentConnection, RemoteEngine};
 use crate::domain::container::MountKind;
 use crate::domain::id::{BackupId, ContainerId, ContainerName, RunId};
 use crate::domain::policy::EngineKind;
@@ -71,7 +71,7 @@ impl Dory {
         let spec = HelperSpec {
             name: ContainerName::parse(format!("dory-{}", purpose.backup))?,
             image,
-            arguments: vec!["agent".to_owned()],
+            arguments: vec![agent::COMMAND.to_owned()],
             mounts: helper_mounts,
             network: self.config.helper.network,
             capabilities: CAPABILITIES.to_vec(),

@@ -31,6 +31,21 @@ pub struct RestoreChoice {
     pub delete_extra_from_binds: bool,
 }
 
+impl RestoreChoice {
+    /// The newest point of `backup`, back to where it came from, with a safety point of what is there now.
+    #[must_use]
+    pub fn newest_of(backup: impl Into<String>) -> Self {
+        Self {
+            backup: backup.into(),
+            point: PointChoice::Latest,
+            into: None,
+            maps: Vec::new(),
+            safety: true,
+            delete_extra_from_binds: false,
+        }
+    }
+}
+
 /// One `--map`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MountMap {

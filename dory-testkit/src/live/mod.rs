@@ -1,9 +1,13 @@
 //! Real servers and programs: used where they are, required where `DORY_REQUIRE` names them.
 
+mod container;
+
 use std::env;
 use std::path::PathBuf;
 
 use crate::servers::find_tool;
+
+pub use container::{LiveContainer, docker};
 
 /// The variable that lists what must not be skipped: `docker,stunnel,duplicity,restic,gcs,s3`.
 pub const REQUIRE: &str = "DORY_REQUIRE";
