@@ -39,12 +39,7 @@ cargo build --quiet -p dory-cli
 dory() { "$PWD/target/debug/dory" "$@"; }
 
 step "making a PostgreSQL image from Debian's packages"
-if ! docker image inspect "$name" >/dev/null 2>&1; then
-    mmdebstrap --quiet --variant=minbase --include=postgresql trixie "$work/base.tar"
-    docker import "$work/base.tar" dory-demo-base >/dev/null
-    rm "$work/base.tar"
-    docker build --quiet --tag "$name" scripts/demo >/dev/null
-fi
+scripts/demo/image.sh "$name"
 
 step "starting it, with some rows in it"
 docker volume create "$name" >/dev/null

@@ -3,6 +3,7 @@
 #
 #   scripts/setup.sh          everything
 #   scripts/setup.sh engine   only what runs containers (all that the demo needs)
+#   scripts/setup.sh bench    what runs containers, and the programs that Dory is measured beside
 set -euo pipefail
 
 part=${1:-all}
@@ -73,24 +74,38 @@ install_tools() {
     printf '%s' "$duplicity $others $azurite" >"$tools/installed"
 }
 
-install_cargo_tools() {
+check_compilers() {
     command -v cargo >/dev/null || fail "Rust is missing: install it with rustup, version 1.91 or newer"
+    command -v cc >/dev/null || install_packages gcc libc6-dev
+}
+
+install_cargo_tools() {
     command -v cargo-nextest >/dev/null || { say "installing cargo-nextest"; cargo install --quiet --locked cargo-nextest; }
+    # Not optimised: it runs for a second, and compiling it takes minutes.
+    command -v cargo-deny >/dev/null || { say "installing cargo-deny"; cargo install --quiet --locked --debug cargo-deny; }
 }
 
 case $part in
 engine)
+    check_compilers
     install_packages ca-certificates mmdebstrap jq
     start_engine
     ;;
 all)
+    check_compilers
     install_packages ca-certificates mmdebstrap jq restic busybox-static curl openssl stunnel4 gpg gpg-agent rclone python3 python3-venv
     start_engine
     install_tools
     install_cargo_tools
     ;;
+bench)
+    check_compilers
+    install_packages ca-certificates mmdebstrap jq restic borgbackup zstd gpg gpg-agent rclone python3 python3-venv
+    start_engine
+    install_tools
+    ;;
 *)
-    fail "unknown part '$part': 'engine' and nothing at all are allowed"
+    fail "unknown part '$part': 'engine', 'bench' and nothing at all are allowed"
     ;;
 esac
 say "ready"

@@ -27,6 +27,9 @@ if grep -E '^(clap|axum) ' <<<"$whole"; then
     exit 1
 fi
 
+step "licences and sources of what is linked in"
+cargo deny --offline --log-level error check licenses bans sources
+
 step "lints"
 cargo clippy --workspace --all-targets --quiet -- -D warnings
 for feature in docker duplicity object-store restic; do

@@ -5,6 +5,7 @@ mod chains;
 mod clouds;
 mod killed;
 mod refusals;
+mod scale;
 
 use std::collections::BTreeMap;
 use std::fs;
