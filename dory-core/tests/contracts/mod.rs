@@ -2,6 +2,8 @@
 
 #[cfg(feature = "object-store")]
 mod catalog;
+#[cfg(feature = "object-store")]
+mod client_objects;
 mod clocks;
 #[cfg(feature = "docker")]
 mod docker;
