@@ -14,6 +14,7 @@ mod fake_doorbell;
 mod fake_engine;
 #[cfg(feature = "object-store")]
 mod fake_gcs;
+mod fake_notifier;
 mod fake_runtime;
 #[cfg(feature = "object-store")]
 mod gcs_client;
