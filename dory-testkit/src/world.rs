@@ -6,15 +6,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dory_core::domain::container::Container;
+use dory_core::domain::id::ServerName;
+use dory_core::domain::keys::Encryption;
 use dory_core::domain::policy::EngineKind;
+use dory_core::domain::secret::Secret;
 use dory_core::domain::store_url::{StoreAccess, StoreCredentials};
-use dory_core::ports::{BackupEngine, CatalogStore, ContainerRuntime, Notifier};
+use dory_core::ports::{BackupEngine, CatalogStore, ContainerRuntime, HelperNetwork, Notifier};
+use dory_core::services::{Dory, DoryConfig, HelperConfig};
 
 use crate::fakes::{
     ContainerBuilder, FakeClock, FakeDoorbell, FakeEngine, FakeNotifier, FakeRuntime, Journal, MemoryCatalog,
 };
 use crate::faults::Faulty;
 use crate::fixtures::{Aspects, Tree, diff_trees, snapshot_tree};
+
+/// The passphrase of a [`World`]'s Dorys.
+pub const PASSPHRASE: &str = "correct horse battery staple";
 
 /// Where a [`World::database`] sees its volume.
 pub const DATABASE_FOLDER: &str = "/var/lib/db";
@@ -89,6 +96,26 @@ impl World {
     pub fn store(&self) -> StoreAccess {
         let url = "gs://fleet/dory".parse().expect("a store's address");
         StoreAccess { url, credentials: StoreCredentials::Ambient, endpoint: None, region: None }
+    }
+
+    /// A Dory on this host and store. It sees the ports of [`faults`](Self::faults), and what others did through them.
+    #[must_use]
+    pub fn dory(&self) -> Dory {
+        self.dory_with(Some(Encryption::Passphrase(Secret::new(PASSPHRASE))))
+    }
+
+    /// As [`dory`](Self::dory), with another word about encryption, or with none.
+    #[must_use]
+    pub fn dory_with(&self, encryption: Option<Encryption>) -> Dory {
+        let helper = HelperConfig { store: self.store(), store_mount: None, network: HelperNetwork::Bridge };
+        let server = ServerName::parse("server-1").expect("a valid name");
+        Dory::new(
+            DoryConfig { server, store: self.store(), encryption, helper },
+            Ok(self.faults.runtime.port()),
+            self.faults.engines(),
+            self.faults.catalog.port(),
+            self.clock.port(),
+        )
     }
 
     /// Runs a container like a database: a volume `<name>-data` with files of several kinds, two seconds to shut down,
