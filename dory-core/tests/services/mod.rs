@@ -2,4 +2,5 @@
 
 mod backing_up;
 mod bench;
+mod catalog_calls;
 mod restoring;
