@@ -230,6 +230,15 @@ impl Faults {
         vec![self.restic.port(), self.duplicity.port()]
     }
 
+    /// Takes back every fault that was queued and not hit yet, and what fails always.
+    pub fn heal(&self) {
+        self.runtime.heal();
+        self.catalog.heal();
+        self.restic.heal();
+        self.duplicity.heal();
+        self.notifier.heal();
+    }
+
     /// Fails unless every fault that was queued was hit.
     ///
     /// # Panics

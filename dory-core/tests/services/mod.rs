@@ -4,3 +4,4 @@ mod backing_up;
 mod bench;
 mod catalog_calls;
 mod restoring;
+mod sweep;
