@@ -20,6 +20,9 @@ use crate::fakes::{
 use crate::faults::Faulty;
 use crate::fixtures::{Aspects, Tree, diff_trees, snapshot_tree};
 
+/// The passphrase of a [`World`]'s Dorys.
+pub const PASSPHRASE: &str = "correct horse battery staple";
+
 /// Where a [`World::database`] sees its volume.
 pub const DATABASE_FOLDER: &str = "/var/lib/db";
 
@@ -95,21 +98,24 @@ impl World {
         StoreAccess { url, credentials: StoreCredentials::Ambient, endpoint: None, region: None }
     }
 
-    /// A Dory of this world, as an embedder has one: server `host-1`, with a passphrase. Its ports are those of
-    /// [`faults`](Self::faults).
+    /// A Dory on this host and store. It sees the ports of [`faults`](Self::faults), and what others did through them.
     #[must_use]
     pub fn dory(&self) -> Dory {
-        self.dory_with_key(Some(Encryption::Passphrase(Secret::new("correct horse battery staple"))))
+        self.dory_with(Some(Encryption::Passphrase(Secret::new(PASSPHRASE))))
     }
 
-    /// As [`dory`](Self::dory), with another key, or with nothing said about one.
+    /// As [`dory`](Self::dory), with another word about encryption, or with none.
     #[must_use]
-    pub fn dory_with_key(&self, encryption: Option<Encryption>) -> Dory {
+    pub fn dory_with(&self, encryption: Option<Encryption>) -> Dory {
         let helper = HelperConfig { store: self.store(), store_mount: None, network: HelperNetwork::Bridge };
-        let server = ServerName::parse("host-1").expect("a server's name");
-        let config = DoryConfig { server, store: self.store(), encryption, helper };
-        let Faults { runtime, catalog, .. } = &self.faults;
-        Dory::new(config, Ok(runtime.port()), self.faults.engines(), catalog.port(), self.clock.port())
+        let server = ServerName::parse("server-1").expect("a valid name");
+        Dory::new(
+            DoryConfig { server, store: self.store(), encryption, helper },
+            Ok(self.faults.runtime.port()),
+            self.faults.engines(),
+            self.faults.catalog.port(),
+            self.clock.port(),
+        )
     }
 
     /// Runs a container like a database: a volume `<name>-data` with files of several kinds, two seconds to shut down,
@@ -222,6 +228,15 @@ impl Faults {
     #[must_use]
     pub fn engines(&self) -> Vec<Arc<dyn BackupEngine>> {
         vec![self.restic.port(), self.duplicity.port()]
+    }
+
+    /// Takes back every fault that was queued and not hit yet, and what fails always.
+    pub fn heal(&self) {
+        self.runtime.heal();
+        self.catalog.heal();
+        self.restic.heal();
+        self.duplicity.heal();
+        self.notifier.heal();
     }
 
     /// Fails unless every fault that was queued was hit.

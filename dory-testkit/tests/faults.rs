@@ -58,6 +58,21 @@ async fn a_failure_is_not_passed_on_and_lasts_until_it_is_healed() {
 }
 
 #[tokio::test]
+async fn a_numbered_call_loses_its_answer_and_one_fails_with_all_after_it() {
+    let catalog = MemoryCatalog::new();
+    let faulty = Faulty::new(catalog.port());
+    faulty.lose_nth_answer("create", 2, ErrorKind::Unavailable);
+    faulty.fail_from("create", 3, ErrorKind::Full);
+    let mut outcomes = Vec::new();
+    for name in ["a", "b", "c", "d"] {
+        outcomes.push(faulty.port().create(&key(name), Bytes::new()).await.err().map(|error| error.kind()));
+    }
+    assert_eq!(outcomes, [None, Some(ErrorKind::Unavailable), Some(ErrorKind::Full), Some(ErrorKind::Full)]);
+    assert_eq!(catalog.keys(), ["a", "b"]);
+    faulty.assert_all_hit();
+}
+
+#[tokio::test]
 async fn a_held_call_begins_when_it_is_released() {
     let catalog = MemoryCatalog::new();
     let faulty = Faulty::new(catalog.port());

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Dory, noise};
+use super::{Dory, insist, noise};
 use crate::agent::{self, AgentConnection, RemoteEngine};
 use crate::domain::container::MountKind;
 use crate::domain::id::{BackupId, ContainerId, ContainerName, RunId};
@@ -160,7 +160,7 @@ impl Drop for RemovedOnDrop {
 }
 
 async fn remove(runtime: &dyn ContainerRuntime, id: &ContainerId) {
-    if let Err(error) = runtime.remove_helper(id).await {
+    if let Err(error) = insist(|| runtime.remove_helper(id)).await {
         tracing::warn!(helper = id.short(), %error, "a helper could not be removed");
     }
 }

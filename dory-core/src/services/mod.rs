@@ -206,3 +206,12 @@ fn noise() -> Result<u128> {
     })?;
     Ok(u128::from_le_bytes(bytes))
 }
+
+/// Does `step`, and once more where nobody answered: what failed may be a connection that was idle for too long. The
+/// step must be one that can be repeated.
+async fn insist<T, F: Future<Output = Result<T>>>(step: impl Fn() -> F) -> Result<T> {
+    match step().await {
+        Err(error) if error.kind() == ErrorKind::Unavailable => step().await,
+        result => result,
+    }
+}

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::insist;
 use super::run_events::{RunEvent, RunEvents};
 use crate::domain::container::ContainerState;
 use crate::domain::id::ContainerName;
@@ -89,7 +90,7 @@ impl StopWindow {
     pub(super) async fn close(self) -> WindowReport {
         let mut down = Vec::new();
         for quiet in &self.quieted {
-            if let Err(error) = self.bring_back(quiet).await {
+            if let Err(error) = insist(|| self.bring_back(quiet)).await {
                 self.events.send(RunEvent::NotStarted { container: quiet.name.clone(), error: error.to_record() });
                 down.push((quiet.name.clone(), error));
             } else {
@@ -104,7 +105,8 @@ impl StopWindow {
             if down.iter().any(|(name, _)| *name == quiet.name) || quiet.mode != StopMode::Stop {
                 continue;
             }
-            if let Err(error) = self.runtime.wait_until(&quiet.id, WaitCondition::Healthy, HEALTHY_TIMEOUT).await {
+            let healthy = || self.runtime.wait_until(&quiet.id, WaitCondition::Healthy, HEALTHY_TIMEOUT);
+            if let Err(error) = insist(healthy).await {
                 down.push((quiet.name.clone(), error));
             }
         }
@@ -121,6 +123,11 @@ impl StopWindow {
             (StopMode::None, _) | (StopMode::Pause, ContainerState::Paused) => Ok(()),
             (StopMode::Pause, _) => self.runtime.unpause(&quiet.id).await,
             (StopMode::Stop, was) => {
+                if was == ContainerState::Paused {
+                    // It is frozen still where thawing it failed, or again where the last answer was lost; and what is
+                    // frozen cannot be started.
+                    self.runtime.unpause(&quiet.id).await?;
+                }
                 self.runtime.start(&quiet.id).await?;
                 if was == ContainerState::Paused {
                     return self.runtime.pause(&quiet.id).await;

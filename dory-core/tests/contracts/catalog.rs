@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::sync::Arc;
 
-use dory_core::adapters::object_store::{FolderCatalogStore, ObjectCatalogStore, ensure_bucket, open_catalog};
+use dory_core::adapters::object_store::{FolderCatalogStore, ObjectCatalogStore, connect, ensure_bucket, open_catalog};
 use dory_core::domain::secret::Secret;
 use dory_core::domain::store_url::{StoreAccess, StoreCredentials};
 use dory_core::ports::{CatalogStore, SystemClock};
@@ -11,18 +11,28 @@ use dory_testkit::catalog_store_contract;
 use dory_testkit::contracts::catalog_store::{
     Subject, a_created_document_is_read_back, the_same_bytes_get_a_new_version,
 };
+use dory_testkit::contracts::objects::FolderObjects;
 use dory_testkit::gcs::{GcsConfig, GcsServer};
 use dory_testkit::live::or_skip;
 use dory_testkit::servers;
 use object_store::memory::InMemory;
 use ulid::Ulid;
 
+use super::client_objects::ClientObjects;
+
+/// The catalog at `access`, opened twice.
+fn at(access: &StoreAccess) -> Subject {
+    let subject = Subject::new(open_catalog(access).unwrap(), open_catalog(access).unwrap());
+    subject.beneath(ClientObjects(connect(access).unwrap()))
+}
+
 async fn in_a_folder() -> Option<Subject> {
     let folder = tempfile::tempdir().unwrap();
     let open = || -> Arc<dyn CatalogStore> {
         Arc::new(FolderCatalogStore::open(folder.path().to_owned(), Arc::new(SystemClock::new())).unwrap())
     };
-    Some(Subject::new(open(), open()).keeping(folder))
+    let objects = FolderObjects::new(folder.path());
+    Some(Subject::new(open(), open()).beneath(objects).keeping(folder))
 }
 
 /// The adapter over a client that never fails: what goes wrong here is the adapter's own.
@@ -33,21 +43,21 @@ async fn in_memory() -> Option<Subject> {
     let open = || -> Arc<dyn CatalogStore> {
         Arc::new(ObjectCatalogStore::new(&access, Arc::<InMemory>::clone(&objects), Arc::new(SystemClock::new())))
     };
-    Some(Subject::new(open(), open()))
+    Some(Subject::new(open(), open()).beneath(ClientObjects(objects)))
 }
 
 /// With interoperability keys: every request is signed by us and checked by the stand-in.
 async fn in_gcs_by_keys() -> Option<Subject> {
     let server = GcsServer::start();
     let access = server.access("fleet/one");
-    Some(Subject::new(open_catalog(&access).unwrap(), open_catalog(&access).unwrap()).keeping(server))
+    Some(at(&access).keeping(server))
 }
 
 /// As with a service account, but for the token's origin.
 async fn in_gcs_by_token() -> Option<Subject> {
     let server = GcsServer::start_with(GcsConfig { tokens: vec!["emulator".into()], ..GcsConfig::default() });
     let access = StoreAccess { credentials: StoreCredentials::Ambient, ..server.access("") };
-    Some(Subject::new(open_catalog(&access).unwrap(), open_catalog(&access).unwrap()).keeping(server))
+    Some(at(&access).keeping(server))
 }
 
 /// With a service account's key, made up for the test: the client signs its own tokens.
@@ -65,7 +75,7 @@ async fn in_gcs_by_service_account() -> Option<Subject> {
     });
     let credentials = StoreCredentials::ServiceAccount { json: Secret::new(json.to_string()) };
     let access = StoreAccess { credentials, ..server.access("fleet") };
-    Some(Subject::new(open_catalog(&access).unwrap(), open_catalog(&access).unwrap()).keeping(server))
+    Some(at(&access).keeping(server))
 }
 
 /// A real S3 server, which verifies signatures; each test has a prefix of its own.
@@ -73,7 +83,7 @@ async fn in_s3() -> Option<Subject> {
     let server = or_skip("s3", servers::seaweedfs())?;
     let access = server.access("dory-contract", &Ulid::generate().to_string());
     ensure_bucket(&access, None).await.unwrap();
-    Some(Subject::new(open_catalog(&access).unwrap(), open_catalog(&access).unwrap()).keeping(server))
+    Some(at(&access).keeping(server))
 }
 
 /// Microsoft's emulator; each test has a prefix of its own.
@@ -81,7 +91,7 @@ async fn in_azure() -> Option<Subject> {
     let server = or_skip("azure", servers::azurite())?;
     let access = server.access("dory-contract", &Ulid::generate().to_string());
     ensure_bucket(&access, None).await.unwrap();
-    Some(Subject::new(open_catalog(&access).unwrap(), open_catalog(&access).unwrap()).keeping(server))
+    Some(at(&access).keeping(server))
 }
 
 catalog_store_contract!(folder, in_a_folder());

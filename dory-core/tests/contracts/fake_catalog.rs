@@ -5,7 +5,7 @@ use dory_testkit::fakes::MemoryCatalog;
 
 fn in_memory() -> Subject {
     let catalog = MemoryCatalog::new();
-    Subject::new(catalog.port(), catalog.port())
+    Subject::new(catalog.port(), catalog.port()).beneath(catalog)
 }
 
 dory_testkit::catalog_store_contract!(memory_catalog, async { Some(in_memory()) });

@@ -6,6 +6,7 @@ use dory_core::domain::store_url::{StoreAccess, StoreCredentials};
 use dory_core::ports::{Capabilities, RepositorySpec};
 use dory_testkit::contracts::backup_engine::Subject;
 use dory_testkit::fakes::FakeEngine;
+use futures_util::future::BoxFuture;
 
 fn repository() -> RepositorySpec {
     let store = StoreAccess {
@@ -19,7 +20,12 @@ fn repository() -> RepositorySpec {
 }
 
 fn subject(engine: &FakeEngine) -> Option<Subject> {
-    Some(Subject::new(engine.port(), repository()))
+    let damaged = engine.clone();
+    let damage = move |repository: &RepositorySpec| -> BoxFuture<'static, ()> {
+        damaged.damage(repository);
+        Box::pin(async {})
+    };
+    Some(Subject::new(engine.port(), repository()).damaged_by(damage))
 }
 
 dory_testkit::backup_engine_contract!(fake_engine, async { subject(&FakeEngine::new(EngineKind::Restic)) });

@@ -5,7 +5,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use dory_core::adapters::object_store::{ConnectOptions, open_catalog_with};
+use dory_core::adapters::object_store::{ConnectOptions, connect_with, open_catalog_with};
 use dory_core::domain::store_url::{StoreAccess, StoreCredentials};
 use dory_testkit::catalog_store_contract;
 use dory_testkit::contracts::catalog_store::{Subject, the_same_bytes_get_a_new_version};
@@ -19,6 +19,8 @@ use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
 };
 use serde_json::{Value, json};
+
+use super::client_objects::ClientObjects;
 
 const BOUNDARY: &str = "between-the-parts";
 
@@ -89,7 +91,8 @@ async fn in_fake_gcs() -> Option<Subject> {
     };
     let options = ConnectOptions { transport: Some(std::sync::Arc::new(JsonUploads)), ..ConnectOptions::default() };
     let open = || open_catalog_with(&access, &options).unwrap();
-    Some(Subject::new(open(), open()).keeping(server))
+    let objects = ClientObjects(connect_with(&access, &options).unwrap());
+    Some(Subject::new(open(), open()).beneath(objects).keeping(server))
 }
 
 catalog_store_contract!(fake_gcs_server, in_fake_gcs());

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "object-store")]
 mod catalog;
+#[cfg(feature = "object-store")]
+mod client_objects;
 mod clocks;
 #[cfg(feature = "docker")]
 mod docker;
@@ -12,6 +14,7 @@ mod fake_doorbell;
 mod fake_engine;
 #[cfg(feature = "object-store")]
 mod fake_gcs;
+mod fake_notifier;
 mod fake_runtime;
 #[cfg(feature = "object-store")]
 mod gcs_client;

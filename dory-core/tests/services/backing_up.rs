@@ -4,8 +4,10 @@ use std::fs;
 
 use dory_core::ErrorKind;
 use dory_core::domain::container::ContainerState;
+use dory_core::domain::keys::Encryption;
 use dory_core::domain::policy::{PolicyOverrides, StopMode};
 use dory_core::domain::restore_point::Consistency;
+use dory_core::domain::secret::Secret;
 use dory_core::services::{BackupRequest, Cancel, History, RunEvent, RunEvents};
 
 use super::bench::Bench;
@@ -22,10 +24,11 @@ async fn a_backup_becomes_a_point_in_the_catalog() {
     let backup = bench.dory.find_backup("db").await.unwrap();
     assert_eq!(backup.points.as_slice(), std::slice::from_ref(&report.point));
     assert_eq!(report.point.consistency, Consistency::Stopped);
-    assert_eq!(report.point.size.bytes, 13);
+    let contents = fs::read_to_string(bench.file("db", "base/1/accounts")).unwrap();
+    assert_eq!(report.point.size.bytes, (contents + "17" + "one two three").len() as u64);
     assert!(report.point.stop_window.is_some());
     assert_eq!(bench.runtime.state_of("db"), ContainerState::Running);
-    bench.runtime.assert_tidy();
+    bench.assert_tidy();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -34,7 +37,7 @@ async fn nothing_but_the_read_happens_while_containers_stand_still() {
     bench.database("db");
     bench.runtime.container("reader").read_only_volume("db-data", "/data").refers_to("db").running();
     bench.back_up("db").await.unwrap();
-    let inside = bench.inside_the_window();
+    let inside: Vec<_> = bench.journal.stop_window().iter().map(ToString::to_string).collect();
     let kinds: Vec<_> = inside.iter().map(|call| call.split(" (").next().unwrap()).collect();
     assert_eq!(kinds.first(), Some(&"runtime stop reader"), "{inside:#?}");
     assert_eq!(kinds.get(1), Some(&"runtime stop db"), "{inside:#?}");
@@ -63,7 +66,7 @@ async fn what_ran_runs_again_and_what_did_not_stays_down() {
 async fn a_stopped_container_is_backed_up_without_starting_it() {
     let bench = Bench::new();
     bench.runtime.container("db").volume("db-data", "/var/lib/db").stopped();
-    fs::write(bench.file("db", "rows"), "one").unwrap();
+    bench.write("db-data", "rows", "one");
     let report = bench.back_up("db").await.unwrap();
     assert_eq!(report.point.stop_window, None);
     assert_eq!(report.point.consistency, Consistency::Stopped);
@@ -94,8 +97,8 @@ async fn what_is_wrong_beforehand_stops_nothing() {
     bench.runtime.container("stateless").running();
     bench.back_up("db").await.unwrap();
     let before = bench.journal.calls().len();
-    let other = bench.with_passphrase(Some("wrong"));
-    let none = bench.with_passphrase(None);
+    let other = bench.dory_with(Some(Encryption::Passphrase(Secret::new("wrong"))));
+    let none = bench.dory_with(None);
     let cases = [
         (&bench.dory, "dx", ErrorKind::NotFound),
         (&bench.dory, "stateless", ErrorKind::InvalidInput),
@@ -114,7 +117,7 @@ async fn what_is_wrong_beforehand_stops_nothing() {
 async fn no_key_names_both_ways_out() {
     let bench = Bench::new();
     bench.database("db");
-    let error = bench.with_passphrase(None).plan_backup(&request("db")).await.unwrap_err();
+    let error = bench.dory_with(None).plan_backup(&request("db")).await.unwrap_err();
     let hint = error.hint().unwrap();
     assert!(hint.contains("DORY_PASSPHRASE") && hint.contains("DORY_ENCRYPTION=none"), "{hint}");
 }
@@ -139,7 +142,7 @@ async fn a_helper_that_dies_while_reading_leaves_containers_up_and_no_point() {
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
     assert_eq!(bench.runtime.state_of("db"), ContainerState::Running);
     assert!(bench.dory.find_backup("db").await.unwrap().points.is_empty());
-    bench.runtime.assert_tidy();
+    bench.assert_tidy();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -157,7 +160,7 @@ async fn a_cancelled_backup_starts_everything_again_and_makes_no_point() {
     assert_eq!(error.kind(), ErrorKind::Cancelled);
     assert_eq!(bench.runtime.state_of("db"), ContainerState::Running);
     assert!(bench.dory.find_backup("db").await.unwrap().points.is_empty());
-    bench.runtime.assert_tidy();
+    bench.assert_tidy();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -168,7 +171,7 @@ async fn a_dropped_backup_ends_in_order_by_itself() {
     let reading = told.clone();
     let (release, held) = std::sync::mpsc::channel::<()>();
     let held = std::sync::Mutex::new(held);
-    bench.engine.before_reading(move |_| {
+    bench.restic.before_reading(move |_| {
         let _ = reading.send("reading");
         // Until the test ends: an engine that never comes back.
         let _ = held.lock().unwrap().recv();
@@ -228,7 +231,7 @@ async fn nothing_is_deleted_beside_a_run_that_works_on_it() {
     let (told, mut reading) = tokio::sync::mpsc::unbounded_channel();
     let (release, held) = std::sync::mpsc::channel::<()>();
     let held = std::sync::Mutex::new(held);
-    bench.engine.before_reading(move |_| {
+    bench.restic.before_reading(move |_| {
         let _ = told.send(());
         let _ = held.lock().unwrap().recv();
     });

@@ -2,4 +2,6 @@
 
 mod backing_up;
 mod bench;
+mod catalog_calls;
 mod restoring;
+mod sweep;

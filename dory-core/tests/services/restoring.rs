@@ -34,7 +34,7 @@ async fn data_comes_back_and_what_was_there_is_kept() {
     bench.restore(&undo).await.unwrap();
     assert_eq!(fs::read_to_string(bench.file("db", "rows")).unwrap(), "broken");
     assert!(bench.file("db", "junk").exists());
-    bench.runtime.assert_tidy();
+    bench.assert_tidy();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,7 +87,7 @@ async fn a_restore_that_is_cancelled_half_way_is_rolled_back() {
     assert_eq!(error.kind(), ErrorKind::Cancelled);
     assert_eq!(fs::read_to_string(bench.file("db", "rows")).unwrap(), "newer");
     assert_eq!(bench.runtime.state_of("db"), ContainerState::Running);
-    bench.runtime.assert_tidy();
+    bench.assert_tidy();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,3 +9,5 @@ pub mod catalog_store;
 pub mod clock;
 pub mod container_runtime;
 pub mod doorbell;
+pub mod notifier;
+pub mod objects;

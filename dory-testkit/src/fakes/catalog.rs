@@ -1,6 +1,7 @@
 //! A catalog in memory.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -10,6 +11,7 @@ use dory_core::{Error, ErrorKind, Result};
 use jiff::Timestamp;
 
 use super::{FakeClock, FakeEngine, Journal};
+use crate::contracts::objects::StoreObjects;
 
 const PORT: &str = "catalog";
 
@@ -28,6 +30,8 @@ pub struct MemoryCatalog {
 #[derive(Debug, Default)]
 struct Documents {
     by_key: BTreeMap<DocumentKey, Stored>,
+    /// Objects whose names no document can have.
+    foreign: BTreeMap<String, Bytes>,
     /// Counts writes of any key, so that no version ever recurs.
     writes: u64,
 }
@@ -103,7 +107,8 @@ impl MemoryCatalog {
 
     /// A document may not stand where a folder stands, or the other way round.
     fn check_place(&self, documents: &Documents, key: &DocumentKey) -> Result<()> {
-        let clash = documents.by_key.keys().find(|other| is_below(other, key) || is_below(key, other));
+        let clash =
+            documents.by_key.keys().find(|other| is_below(other.as_str(), key) || is_below(key.as_str(), other));
         let Some(other) = clash else { return Ok(()) };
         let reason = format!("`{other}` is there, and one of them would have to be a folder");
         self.journal.complain(format!("document `{key}` was created although {reason}"));
@@ -124,6 +129,38 @@ impl Documents {
         let version = stored.version();
         self.by_key.insert(key, stored);
         version
+    }
+
+    fn remove_below(&mut self, folder: &DocumentKey) -> u64 {
+        let before = self.by_key.len() + self.foreign.len();
+        self.by_key.retain(|key, _| !is_below(key.as_str(), folder));
+        self.foreign.retain(|name, _| !is_below(name, folder));
+        (before - self.by_key.len() - self.foreign.len()) as u64
+    }
+}
+
+#[async_trait]
+impl StoreObjects for MemoryCatalog {
+    async fn names(&self, folder: &str) -> Vec<String> {
+        let documents = self.lock();
+        let names =
+            documents.by_key.keys().map(DocumentKey::as_str).chain(documents.foreign.keys().map(String::as_str));
+        let mut names: Vec<_> = names.filter(|name| Path::new(name).starts_with(folder)).map(str::to_owned).collect();
+        names.sort();
+        names
+    }
+
+    async fn read(&self, name: &str) -> Vec<u8> {
+        let documents = self.lock();
+        let document = DocumentKey::parse(name).ok().and_then(|key| Some(&documents.by_key.get(&key)?.bytes));
+        document.or_else(|| documents.foreign.get(name)).expect("an object of that name").to_vec()
+    }
+
+    async fn write(&self, name: &str, bytes: Vec<u8>) {
+        match DocumentKey::parse(name) {
+            Ok(_) => self.put(name, bytes),
+            Err(_) => drop(self.lock().foreign.insert(name.to_owned(), bytes.into())),
+        }
     }
 }
 
@@ -180,27 +217,26 @@ impl CatalogStore for MemoryCatalog {
     async fn list(&self, folder: &DocumentKey) -> Result<Vec<DocumentStat>> {
         let call = self.journal.begin(PORT, "list", folder.as_str(), "");
         let documents = self.lock();
-        let stats =
-            documents.by_key.iter().filter(|(key, _)| is_below(key, folder)).map(|(key, stored)| DocumentStat {
+        let stats = documents.by_key.iter().filter(|(key, _)| is_below(key.as_str(), folder)).map(|(key, stored)| {
+            DocumentStat {
                 key: key.clone(),
                 etag: stored.version.to_string(),
                 bytes: stored.bytes.len() as u64,
                 modified: stored.modified,
-            });
+            }
+        });
         call.end(Ok(stats.collect()))
     }
 
     async fn delete_tree(&self, folder: &DocumentKey) -> Result<u64> {
         let call = self.journal.begin(PORT, "delete_tree", folder.as_str(), "");
-        let before = self.keys().len();
-        self.lock().by_key.retain(|key, _| !is_below(key, folder));
-        let documents = (before - self.keys().len()) as u64;
+        let objects = self.lock().remove_below(folder);
         let engines = self.engines.lock().unwrap_or_else(PoisonError::into_inner);
         let data: u64 = engines.iter().map(|engine| engine.delete_below(folder.as_str())).sum();
-        call.end(Ok(documents + data))
+        call.end(Ok(objects + data))
     }
 }
 
-fn is_below(key: &DocumentKey, folder: &DocumentKey) -> bool {
-    key.as_str().strip_prefix(folder.as_str()).is_some_and(|rest| rest.starts_with('/'))
+fn is_below(name: &str, folder: &DocumentKey) -> bool {
+    name.strip_prefix(folder.as_str()).is_some_and(|rest| rest.starts_with('/'))
 }

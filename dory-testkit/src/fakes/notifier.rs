@@ -7,6 +7,7 @@ use dory_core::ports::{Notice, Notifier};
 use dory_core::{Error, ErrorKind, Result};
 
 use super::{FakeClock, Journal};
+use crate::contracts::notifier::Receiver;
 
 pub(crate) const PORT: &str = "notifier";
 
@@ -96,5 +97,20 @@ impl Notifier for FakeNotifier {
         }
         state.deliveries.push(notice.clone());
         call.end(Ok(()))
+    }
+}
+
+#[async_trait]
+impl Receiver for FakeNotifier {
+    async fn taken(&self) -> Vec<Notice> {
+        self.deliveries()
+    }
+
+    async fn refuse(&self, kind: ErrorKind) {
+        Self::refuse(self, kind);
+    }
+
+    async fn accept(&self) {
+        Self::accept(self);
     }
 }

@@ -88,12 +88,22 @@ impl<T: ?Sized + FaultyPort> Faulty<T> {
 
     /// Fails every call of `method` until [`heal`](Self::heal), unless something else was queued for it.
     pub fn fail_always(&self, method: &str, fault: impl Into<Fault>) {
-        self.plan.always(method, Outcome::Fail(fault.into()));
+        self.plan.always(method, 1, Outcome::Fail(fault.into()));
+    }
+
+    /// Fails the `nth` call of `method` from now (1 is the next) and every later one, until [`heal`](Self::heal).
+    pub fn fail_from(&self, method: &str, nth: usize, fault: impl Into<Fault>) {
+        self.plan.always(method, nth, Outcome::Fail(fault.into()));
     }
 
     /// Passes the next call of `method` on, and if it succeeds says that it failed: the caller cannot know.
     pub fn lose_answer(&self, method: &str, fault: impl Into<Fault>) {
         self.plan.queue_outcome(method, None, Outcome::LoseAnswer(fault.into()));
+    }
+
+    /// As [`lose_answer`](Self::lose_answer), for the `nth` call of `method` from now (1 is the next).
+    pub fn lose_nth_answer(&self, method: &str, nth: usize, fault: impl Into<Fault>) {
+        self.plan.queue_outcome(method, Some(nth), Outcome::LoseAnswer(fault.into()));
     }
 
     /// Lets the next call of `method` take `duration` of `clock`'s time before it begins.

@@ -31,6 +31,8 @@ struct Wishes {
 
 struct Always {
     outcome: Outcome,
+    /// The first call that it is for.
+    from: usize,
     hit: bool,
 }
 
@@ -91,8 +93,12 @@ impl FaultPlan {
         });
     }
 
-    pub(super) fn always(&self, method: &str, outcome: Outcome) {
-        self.change(method, |wishes| wishes.always = Some(Always { outcome, hit: false }));
+    /// Wishes an outcome for the `nth` call from now and every later one.
+    pub(super) fn always(&self, method: &str, nth: usize, outcome: Outcome) {
+        assert!(nth > 0, "calls are counted from 1");
+        self.change(method, |wishes| {
+            wishes.always = Some(Always { outcome, from: wishes.calls + nth, hit: false });
+        });
     }
 
     pub(super) fn queue_delay(&self, method: &str, clock: &Arc<dyn Clock>, duration: Duration) {
@@ -171,7 +177,7 @@ impl Wishes {
     fn count(&mut self) -> Option<Outcome> {
         self.calls += 1;
         self.outcomes.remove(&self.calls).or_else(|| {
-            let always = self.always.as_mut()?;
+            let always = self.always.as_mut().filter(|always| always.from <= self.calls)?;
             always.hit = true;
             Some(always.outcome.clone())
         })

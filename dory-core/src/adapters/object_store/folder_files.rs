@@ -124,6 +124,8 @@ impl FolderFiles {
         let path = self.path(folder);
         match fs::symlink_metadata(&path) {
             Err(error) if is_absence(&error) => return self.still_there().map(|()| 0),
+            // A document of that name is not below itself.
+            Ok(metadata) if metadata.is_file() => return Ok(0),
             metadata => metadata.at(&path)?,
         };
         let count = count_files(&path)?;

@@ -27,6 +27,8 @@ use dory_testkit::gcs::GcsServer;
 use jiff::Timestamp;
 use tempfile::TempDir;
 
+use super::client_objects::ClientObjects;
+
 const PASSWORD: &str = "correct horse battery staple";
 
 async fn in_a_folder() -> Option<Subject> {
@@ -38,7 +40,8 @@ async fn in_a_folder() -> Option<Subject> {
 async fn in_gcs() -> Option<Subject> {
     let server = GcsServer::start();
     let repository = spec(server.access("fleet/one"));
-    Some(Subject::new(Arc::new(engine()), repository).keeping(server))
+    let objects = ClientObjects(connect(&repository.store).unwrap());
+    Some(Subject::new(Arc::new(engine()), repository).stored_in(objects).keeping(server))
 }
 
 dory_testkit::backup_engine_contract!(folder, in_a_folder());

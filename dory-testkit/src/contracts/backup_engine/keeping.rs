@@ -1,7 +1,6 @@
 //! Promises about the snapshots of a repository over time: listing, forgetting, pruning, checking.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use dory_core::domain::entry_path::EntryPath;
 use dory_core::domain::id::{MountKey, SnapshotId};
@@ -140,20 +139,11 @@ pub async fn a_sound_repository_has_no_faults(subject: Subject) {
 
 /// A single byte that changed in the store is found, and restoring what it belongs to does not pass for a success.
 pub async fn a_flipped_byte_is_found(subject: Subject) {
-    let Some(store) = subject.repository.store.url.as_folder() else {
-        return;
-    };
-    let folder = store.join(&subject.repository.path);
     let scene = Scene::open(subject).await;
     let source = scene.folder("source");
     fs::write(source.join("large"), noise(3 << 20, 5)).unwrap();
     let report = scene.backup(&[("data", &source)]).await;
-
-    let file = largest_file(&folder);
-    let mut bytes = fs::read(&file).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    fs::write(&file, bytes).unwrap();
+    let Some(()) = scene.flip_a_byte().await else { return };
 
     let again = scene.subject.engine.open(&scene.subject.repository, OpenMode::Existing).await.unwrap();
     let found = again.verify(VerifyDepth::Data).await.unwrap();
@@ -167,22 +157,6 @@ pub async fn a_flipped_byte_is_found(subject: Subject) {
         Ok(_) => assert!(told, "it must not pass for a success"),
         Err(error) => assert_eq!(error.kind(), ErrorKind::Corrupt, "{error:?}"),
     }
-}
-
-fn largest_file(folder: &Path) -> PathBuf {
-    let mut files = Vec::new();
-    let mut folders = vec![folder.to_path_buf()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let entry = entry.unwrap();
-            if entry.file_type().unwrap().is_dir() {
-                folders.push(entry.path());
-            } else {
-                files.push((entry.metadata().unwrap().len(), entry.path()));
-            }
-        }
-    }
-    files.into_iter().max().expect("the store holds something").1
 }
 
 /// What is stored is counted, and grows with what is added.

@@ -1,6 +1,7 @@
 //! What the promises are played on: an engine, a repository, folders to read and to write.
 
 use std::any::Any;
+use std::fmt::{self, Debug};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -15,10 +16,13 @@ use dory_core::ports::{
     BackupEngine, EngineEvent, Events, FileEntry, MountFolder, OpenMode, Repository, RepositorySpec, RestoreReport,
     RestoreRequest, SnapshotReport, SnapshotRequest,
 };
+use futures_util::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use tempfile::TempDir;
 
+use crate::contracts::objects::{FolderObjects, StoreObjects, flip_a_byte};
 use crate::fixtures::{Aspects, diff_trees, snapshot_tree};
+use crate::live::or_skip;
 
 /// An engine to try, and a place where no repository is yet.
 #[derive(Debug)]
@@ -29,7 +33,17 @@ pub struct Subject {
     pub repository: RepositorySpec,
     /// What a restored tree has in common with its source.
     pub aspects: Aspects,
+    damage: Option<Damage>,
     keep: Vec<Box<dyn Any + Send>>,
+}
+
+/// Flips one byte of what is stored for a repository.
+struct Damage(Box<dyn Fn(&RepositorySpec) -> BoxFuture<'static, ()> + Send + Sync>);
+
+impl Debug for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Damage")
+    }
 }
 
 impl Subject {
@@ -43,7 +57,31 @@ impl Subject {
             holes: can.keeps_holes,
             ..Aspects::ALL
         };
-        Self { engine, repository, aspects, keep: Vec::new() }
+        let subject = Self { engine, repository, aspects, damage: None, keep: Vec::new() };
+        match subject.repository.store.url.as_folder() {
+            Some(folder) => subject.stored_in(FolderObjects::new(folder)),
+            None => subject,
+        }
+    }
+
+    /// Says how to reach the store's objects, so that a test can damage one. A folder's are reached as they are.
+    #[must_use]
+    pub fn stored_in(self, objects: impl StoreObjects + 'static) -> Self {
+        let objects = Arc::new(objects);
+        self.damaged_by(move |repository| {
+            let (objects, folder) = (Arc::clone(&objects), repository.path.clone());
+            Box::pin(async move { flip_a_byte(objects.as_ref(), &folder).await })
+        })
+    }
+
+    /// Says how to flip a byte of a repository that is no objects.
+    #[must_use]
+    pub fn damaged_by(
+        mut self,
+        damage: impl Fn(&RepositorySpec) -> BoxFuture<'static, ()> + Send + Sync + 'static,
+    ) -> Self {
+        self.damage = Some(Damage(Box::new(damage)));
+        self
     }
 
     /// Keeps something alive for as long as the test runs: a temporary folder, a server.
@@ -72,6 +110,13 @@ impl Scene {
         let repository = subject.engine.open(&subject.repository, OpenMode::CreateIfMissing).await.unwrap();
         let dir = tempfile::tempdir().unwrap();
         Self { subject, repository, dir, minute: AtomicI64::new(0), seen: Seen::default() }
+    }
+
+    /// Flips a byte of what is stored; `None`, and the test is skipped, where the subject knows no way.
+    pub(super) async fn flip_a_byte(&self) -> Option<()> {
+        let damage = or_skip("a store that can be damaged", self.subject.damage.as_ref())?;
+        damage.0(&self.subject.repository).await;
+        Some(())
     }
 
     /// A folder of this name; it is made if it is missing.

@@ -1,5 +1,7 @@
 //! The promises of [`CatalogStore`], one test each.
 
+mod trees;
+
 use std::any::Any;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,12 +14,16 @@ use dory_core::ports::{CatalogStore, DocumentKey, DocumentStat, DocumentVersion}
 use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
 
+use super::objects::StoreObjects;
+pub use trees::*;
+
 /// An empty catalog, seen through two handles: what is written through one must show through the other.
 pub struct Subject {
     /// Where a test writes.
     pub store: Arc<dyn CatalogStore>,
     /// The same place, opened a second time where the implementation can be.
     pub other: Arc<dyn CatalogStore>,
+    objects: Option<Arc<dyn StoreObjects>>,
     keep: Vec<Box<dyn Any + Send + Sync>>,
 }
 
@@ -31,7 +37,14 @@ impl Subject {
     /// A catalog and its second handle.
     #[must_use]
     pub fn new(store: Arc<dyn CatalogStore>, other: Arc<dyn CatalogStore>) -> Self {
-        Self { store, other, keep: Vec::new() }
+        Self { store, other, objects: None, keep: Vec::new() }
+    }
+
+    /// Says how to reach the store beneath the catalog. Every subject of the suite needs it.
+    #[must_use]
+    pub fn beneath(mut self, objects: impl StoreObjects + 'static) -> Self {
+        self.objects = Some(Arc::new(objects));
+        self
     }
 
     /// Keeps `guard` (a temporary folder, a server) until the test ends.
@@ -39,6 +52,10 @@ impl Subject {
     pub fn keeping(mut self, guard: impl Any + Send + Sync) -> Self {
         self.keep.push(Box::new(guard));
         self
+    }
+
+    fn objects(&self) -> Arc<dyn StoreObjects> {
+        self.objects.clone().expect("the enrolment says how to reach the store beneath the catalog")
     }
 
     fn handle(&self, index: usize) -> Arc<dyn CatalogStore> {
@@ -366,7 +383,7 @@ async fn settle(subject: &Subject, key: &DocumentKey) -> DocumentVersion {
     }
 }
 
-/// Enrols a catalog: `catalog_store_contract!(name, async { Some(Subject::new(…)) })`.
+/// Enrols a catalog: `catalog_store_contract!(name, async { Some(Subject::new(…).beneath(…)) })`.
 #[macro_export]
 macro_rules! catalog_store_contract {
     ($name:ident, $subject:expr) => {
@@ -377,7 +394,8 @@ macro_rules! catalog_store_contract {
             of_sixteen_replaces_one_wins, two_counting_writers_lose_nothing, delete_is_final_and_repeatable,
             a_list_is_sorted_and_goes_deep, a_list_of_nothing_is_empty, a_list_goes_past_a_page,
             a_list_tells_size_and_time, a_list_tells_what_changed, readers_see_whole_documents, any_size_is_kept,
-            every_allowed_key_works, an_abandoned_write_leaves_a_whole_document
+            every_allowed_key_works, an_abandoned_write_leaves_a_whole_document, a_tree_goes_whole_and_is_counted,
+            what_is_beside_a_tree_stays, removing_a_tree_is_repeatable, a_tree_goes_past_a_page
         );
     };
     (@tests $name:ident, $subject:expr, $($promise:ident),+) => {
