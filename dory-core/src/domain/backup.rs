@@ -9,7 +9,7 @@ use super::container::Container;
 use super::id::{BackupId, ContainerId, ContainerName, PointId, ServerName};
 use super::identity::Identity;
 use super::policy::{PolicyOverrides, label};
-use super::restore_point::RestorePoint;
+use super::restore_point::{PointOrigin, RestorePoint};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The lasting record of one container's data: who it is, how it is backed up, what it can be brought back to.
@@ -105,10 +105,15 @@ impl Backup {
         self.containers.last()
     }
 
-    /// The newest point; one whose deletion began does not count.
+    /// The newest point of the container's own data; one whose deletion began does not count, and neither does a safety
+    /// point, which keeps what somebody chose to overwrite: that one is meant by its id alone.
     #[must_use]
     pub fn latest(&self) -> Option<&RestorePoint> {
-        self.points.iter().rev().find(|point| !point.deleting)
+        self.choosable().next_back()
+    }
+
+    fn choosable(&self) -> impl DoubleEndedIterator<Item = &RestorePoint> {
+        self.points.iter().filter(|point| !point.deleting && point.origin != PointOrigin::Safety)
     }
 
     /// Bytes its points added to the store, in all.
@@ -143,10 +148,8 @@ impl Backup {
         match choice {
             PointChoice::Latest => self.latest().ok_or_else(|| missing("latest")),
             PointChoice::Before(time) => self
-                .points
-                .iter()
-                .rev()
-                .find(|point| point.taken_at <= *time && !point.deleting)
+                .choosable()
+                .rfind(|point| point.taken_at <= *time)
                 .ok_or_else(|| missing(&format!("at or before {time}"))),
             PointChoice::Named(text) => {
                 let fits: Vec<_> = self.points.iter().filter(|point| point_answers_to(point, text)).collect();
@@ -180,9 +183,9 @@ fn point_answers_to(point: &RestorePoint, text: &str) -> bool {
 /// Which restore point a user means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PointChoice {
-    /// The newest.
+    /// The newest that is no safety point.
     Latest,
-    /// The newest that is not younger than this.
+    /// The newest that is not younger than this, and no safety point.
     Before(Timestamp),
     /// By its name, its id, the last characters of its id, or the first of its snapshot's.
     Named(String),

@@ -188,6 +188,9 @@ pub struct Volume {
     pub driver: String,
     /// Where its files are on the host.
     pub mountpoint: PathBuf,
+    /// Whether it is memory (`--opt type=tmpfs`): what is in it is gone as soon as no container uses it.
+    #[serde(default)]
+    pub in_memory: bool,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
 }

@@ -1,11 +1,12 @@
 //! What a backup or a restore will do, computed from what is there and touching nothing.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::container::{Container, ContainerState, Health, Mount, MountKind};
-use super::id::{BackupId, ContainerId, ContainerName, MountKey};
+use super::id::{BackupId, ContainerId, ContainerName, MountKey, VolumeName};
 use super::order::{shares_network_of, start_order};
 use super::policy::{Policy, StopMode, label};
 use super::restore_point::{Consistency, PointMount};
@@ -93,6 +94,8 @@ pub struct Forbidden {
     pub store: Option<PathBuf>,
     /// The container Dory itself runs in.
     pub own_container: Option<ContainerId>,
+    /// Volumes that are memory.
+    pub in_memory: BTreeSet<VolumeName>,
 }
 
 /// Folders of a host that no bind mount of is data.
@@ -133,6 +136,9 @@ pub fn choose_mounts(container: &Container, forbidden: &Forbidden) -> (Vec<Point
 fn reason_to_leave_out(mount: &Mount, forbidden: &Forbidden) -> Option<String> {
     let source = mount.source.as_path();
     match &mount.kind {
+        MountKind::Volume { name, .. } if forbidden.in_memory.contains(name) => {
+            Some("it is memory (a volume of type tmpfs)".to_owned())
+        }
         MountKind::Volume { .. } => None,
         MountKind::Tmpfs => Some("it is memory (tmpfs)".to_owned()),
         MountKind::Other { name } => Some(format!("Dory does not know mounts of type {name}")),

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::cancel::{Cancel, CancelOnDrop};
+use super::claim::Claim;
 use super::helper::{HelperPurpose, RunningHelper, folder_of};
 use super::run_events::{Phase, RunEvents};
 use super::run_record::RunStart;
@@ -72,6 +73,7 @@ pub(super) struct Planned {
     pub(super) plan: BackupPlan,
     pub(super) container: Container,
     pub(super) known: Option<Arc<Backup>>,
+    pub(super) holds: Claim,
 }
 
 /// What a read gave.
@@ -143,7 +145,11 @@ impl Dory {
         let all = self.runtime()?.list_containers().await?;
         let data_use = DataUse { target: Some(&container), data: &mounts, access: Access::Read(policy.stop) };
         let (quiet, left_running) = choose_quiet(data_use, &all, &forbidden)?;
-        let backup = known.as_ref().map_or_else(|| BackupId::first_made_from(&container), |known| known.id.clone());
+        let backup = match &known {
+            Some(known) => known.id.clone(),
+            None => self.id_for_new(&container, &self.catalog.backups().await?.backups)?,
+        };
+        let holds = Claim::on(&mounts, &quiet, &all);
         let plan = BackupPlan {
             backup,
             is_new: known.is_none(),
@@ -154,7 +160,7 @@ impl Dory {
             left_running,
             policy,
         };
-        Ok(Planned { plan, container, known })
+        Ok(Planned { plan, container, known, holds })
     }
 
     async fn backup_to_the_end(
@@ -168,9 +174,7 @@ impl Dory {
         let (planned, helper, repository) = cancel
             .or(async {
                 self.open_or_found_fleet().await?;
-                let planned = self.plan(request).await?;
-                let (helper, repository) = self.prepare(&planned, &run).await?;
-                Ok((planned, helper, repository))
+                self.prepare(request, &run).await
             })
             .await?;
         let result = self.read_and_record(request, &planned, repository.as_ref(), &run, cancel, events).await;
@@ -184,19 +188,29 @@ impl Dory {
     }
 
     /// Everything that can fail without harm: helper, repository, key, a first write to the catalog.
-    async fn prepare(&self, planned: &Planned, run: &RunStart) -> Result<(RunningHelper, Arc<dyn Repository>)> {
-        let plan = &planned.plan;
-        let purpose = HelperPurpose { backup: &plan.backup, run: run.id, writes: false };
-        let helper = self.launch_helper(purpose, &plan.mounts).await?;
+    async fn prepare(
+        &self,
+        request: &BackupRequest,
+        run: &RunStart,
+    ) -> Result<(Planned, RunningHelper, Arc<dyn Repository>)> {
+        let first = self.plan(request).await?;
+        let purpose = HelperPurpose { backup: &first.plan.backup, run: run.id, holds: &first.holds, writes: false };
+        let helper = self.launch_helper(purpose, &first.plan.mounts).await?;
         let opened = async {
+            // Until here another run may have had some of the containers stopped: only now their states tell the truth.
+            let planned = self.plan(request).await?;
+            if (&planned.holds, &planned.plan.mounts) != (&first.holds, &first.plan.mounts) {
+                return Err(changed_meanwhile(&planned.container));
+            }
+            let plan = &planned.plan;
             let Policy { engine, engine_options, .. } = &plan.policy;
             let repository =
                 self.open_in_helper(&helper, &plan.backup, *engine, engine_options, OpenMode::CreateIfMissing).await?;
-            self.register(planned, run.started_at).await?;
-            Ok(repository)
+            self.register(&planned, run.started_at).await?;
+            Ok((planned, repository))
         };
         match opened.await {
-            Ok(repository) => Ok((helper, repository)),
+            Ok((planned, repository)) => Ok((planned, helper, repository)),
             Err(error) => {
                 helper.close().await;
                 Err(error)
@@ -209,11 +223,7 @@ impl Dory {
     pub(super) async fn register(&self, planned: &Planned, now: Timestamp) -> Result<()> {
         let (plan, container) = (&planned.plan, &planned.container);
         if planned.known.is_none() {
-            let backup = Backup::first_of(container, self.config.server.clone(), now);
-            match self.catalog.create_backup(&backup).await {
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-                created => created?,
-            }
+            self.create_or_meet(&plan.backup, container, now).await?;
         }
         let change = |backup: &mut Backup| {
             if backup.deleting_since.is_some() {
@@ -364,6 +374,12 @@ pub(super) fn point_of(
         description: None,
         deleting: false,
     }
+}
+
+fn changed_meanwhile(container: &Container) -> Error {
+    let reason = "its mounts, or the containers that use the same data, changed at this very moment";
+    Error::new(ErrorKind::Conflict, "back up container", container.name.as_str(), reason)
+        .with_hint("run the command again")
 }
 
 #[derive(Default)]

@@ -89,15 +89,13 @@ impl Dory {
     /// `NotFound` for the container; `Conflict` where it only looks like that of a known backup; the store's.
     pub async fn mark(&self, container: &str, marked: bool) -> Result<Backup> {
         let container = self.runtime()?.inspect_container(container).await?;
-        let id = match self.backup_of(&container, &self.catalog.backups().await?.backups)? {
+        let backups = self.catalog.backups().await?.backups;
+        let id = match self.backup_of(&container, &backups)? {
             Some(backup) => backup.id.clone(),
             None => {
-                let backup = Backup::first_of(&container, self.config.server.clone(), self.clock.now());
-                match self.catalog.create_backup(&backup).await {
-                    Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-                    created => created?,
-                }
-                backup.id
+                let id = self.id_for_new(&container, &backups)?;
+                self.create_or_meet(&id, &container, self.clock.now()).await?;
+                id
             }
         };
         let change = |backup: &mut Backup| {

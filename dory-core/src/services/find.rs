@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::Dory;
 use crate::domain::backup::Backup;
 use crate::domain::container::Container;
+use crate::domain::id::BackupId;
 use crate::domain::identity::{Identity, Likeness};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -65,6 +68,51 @@ impl Dory {
                     backup.id
                 )))
             }
+        }
+    }
+
+    /// The id of a backup that `container` begins: like no other's of the fleet.
+    ///
+    /// # Errors
+    /// `Conflict` where another server backs up this very container, under another name for the same host.
+    pub(super) fn id_for_new(&self, container: &Container, backups: &[Arc<Backup>]) -> Result<BackupId> {
+        let seen = |b: &&Arc<Backup>| b.containers.iter().any(|seen| seen.id == container.id);
+        let elsewhere = |b: &&Arc<Backup>| b.server != self.config.server && b.deleting_since.is_none();
+        if let Some(other) = backups.iter().filter(elsewhere).find(seen) {
+            let reason = format!("server `{}` backs it up, and this is `{}`", other.server, self.config.server);
+            return Err(Error::new(ErrorKind::Conflict, "back up container", container.name.as_str(), reason)
+                .with_hint(format!(
+                    "move the backup here with `dory edit {} --to-server {}`",
+                    other.id, self.config.server
+                )));
+        }
+        let base = BackupId::first_made_from(container);
+        let free = |id: &BackupId| backups.iter().all(|backup| backup.id != *id);
+        if free(&base) {
+            return Ok(base);
+        }
+        let numbered = (2_u32..).map(|number| BackupId::parse(format!("{base}-{number}")));
+        numbered.filter_map(Result::ok).find(free).ok_or_else(|| {
+            Error::new(ErrorKind::Internal, "name a backup of container", container.name.as_str(), "no name is free")
+        })
+    }
+
+    /// Writes the record of a new backup; one that another run of this server wrote meanwhile is met.
+    ///
+    /// # Errors
+    /// `Conflict` where another server wrote it; the store's.
+    pub(super) async fn create_or_meet(&self, id: &BackupId, container: &Container, now: Timestamp) -> Result<()> {
+        let backup = Backup { id: id.clone(), ..Backup::first_of(container, self.config.server.clone(), now) };
+        match self.catalog.create_backup(&backup).await {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                let found = self.catalog.backup(id).await?;
+                if found.server == self.config.server {
+                    return Ok(());
+                }
+                let reason = format!("server `{}` began it at this moment", found.server);
+                Err(Error::new(ErrorKind::Conflict, "begin backup", id.as_str(), reason))
+            }
+            created => created,
         }
     }
 }

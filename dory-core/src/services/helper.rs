@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::claim::{Claim, HOLDS_LABEL};
 use super::{Dory, insist, noise};
 use crate::agent::{self, AgentConnection, RemoteEngine};
 use crate::domain::container::MountKind;
@@ -28,9 +29,11 @@ const CAPABILITIES: [&str; 7] = ["CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FO
 /// What a helper is for; it stands on its labels.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HelperPurpose<'a> {
-    /// The backup of the container whose data it touches. While it runs, no other run touches that data.
+    /// The backup of the container whose data it touches.
     pub(super) backup: &'a BackupId,
     pub(super) run: RunId,
+    /// What no other run may touch while it runs.
+    pub(super) holds: &'a Claim,
     /// Whether it may write to the volumes.
     pub(super) writes: bool,
 }
@@ -67,6 +70,7 @@ impl Dory {
             ("dory.helper.server", self.config.server.to_string()),
             (BACKUP_LABEL, purpose.backup.to_string()),
             ("dory.helper.run", purpose.run.to_string()),
+            (HOLDS_LABEL, purpose.holds.to_label()),
         ];
         let spec = HelperSpec {
             name: ContainerName::parse(format!("dory-{}", purpose.backup))?,
@@ -86,7 +90,11 @@ impl Dory {
             _ => error,
         })?;
         let guard = RemovedOnDrop { runtime, id: Some(helper.id.clone()) };
-        match AgentConnection::connect(helper).await {
+        let connected = async {
+            purpose.holds.prove(guard.runtime.as_ref(), helper.id.as_str(), BACKUP_LABEL).await?;
+            AgentConnection::connect(helper).await
+        };
+        match connected.await {
             Ok(connection) => Ok(RunningHelper { connection, guard }),
             Err(error) => {
                 guard.remove().await;
@@ -102,7 +110,8 @@ impl Dory {
     pub async fn try_helper(&self) -> Result<()> {
         let backup = BackupId::parse("doctor")?;
         let run = RunId::new(self.clock.now(), noise()?);
-        let helper = self.launch_helper(HelperPurpose { backup: &backup, run, writes: false }, &[]).await?;
+        let purpose = HelperPurpose { backup: &backup, run, holds: &Claim::default(), writes: false };
+        let helper = self.launch_helper(purpose, &[]).await?;
         let options = BTreeMap::new();
         let opened = self.open_in_helper(&helper, &backup, EngineKind::Restic, &options, OpenMode::Existing).await;
         helper.close().await;

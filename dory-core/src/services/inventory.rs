@@ -72,9 +72,12 @@ impl Dory {
 
     /// The places of this host that are never part of a backup.
     pub(super) async fn forbidden(&self) -> Result<Forbidden> {
-        let info = self.runtime()?.info().await?;
+        let runtime = self.runtime()?;
+        let info = runtime.info().await?;
+        let in_memory = runtime.list_volumes().await?.into_iter().filter(|volume| volume.in_memory);
+        let in_memory = in_memory.map(|volume| volume.name).collect();
         let data_root = (!info.data_root.as_os_str().is_empty()).then_some(info.data_root);
-        Ok(Forbidden { data_root, store: self.store_on_host(), own_container: info.own_container })
+        Ok(Forbidden { data_root, store: self.store_on_host(), own_container: info.own_container, in_memory })
     }
 
     /// The store's folder on the runtime's host, where it is one.

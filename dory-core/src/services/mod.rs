@@ -5,6 +5,7 @@
 mod backup;
 mod cancel;
 mod catalog;
+mod claim;
 mod delete;
 mod document;
 mod edit;

@@ -113,9 +113,16 @@ impl Dory {
         run: &RunStart,
     ) -> Result<(PlannedRestore, Option<Safety>, RunningHelper)> {
         self.open_fleet().await?;
-        let planned = self.plan_restore_in_full(choice).await?;
-        let helper = self.launch_for(&planned.plan, run).await?;
+        let first = self.plan_restore_in_full(choice).await?;
+        let helper = self.launch_for(&first, run).await?;
         let prepared = async {
+            // Until here another run may have had some of the containers stopped: only now their states tell the truth.
+            let planned = self.plan_restore_in_full(choice).await?;
+            if (&planned.holds, &planned.plan.mounts) != (&first.holds, &first.plan.mounts) {
+                let reason = "the target's mounts, or the containers that use them, changed at this very moment";
+                return Err(Error::new(ErrorKind::Conflict, "restore backup", &planned.backup.name, reason)
+                    .with_hint("run the command again"));
+            }
             let repository = self.open_source(&helper, &planned).await?;
             let held = repository.list_files(&planned.point.snapshot, &EntryPath::default(), false).await?;
             for mount in &planned.plan.mounts {
@@ -125,16 +132,16 @@ impl Dory {
                 }
             }
             if !planned.plan.safety {
-                return Ok(None);
+                return Ok((planned, None));
             }
             let safety =
                 Safety { planned: self.plan_safety(&planned).await?, id: PointId::new(run.started_at, noise()?) };
             self.open_safety(&helper, &safety).await?;
             self.register(&safety.planned, run.started_at).await?;
-            Ok(Some(safety))
+            Ok((planned, Some(safety)))
         };
         match prepared.await {
-            Ok(safety) => Ok((planned, safety, helper)),
+            Ok((planned, safety)) => Ok((planned, safety, helper)),
             Err(error) => {
                 helper.close().await;
                 Err(error)
@@ -142,8 +149,9 @@ impl Dory {
         }
     }
 
-    async fn launch_for(&self, plan: &RestorePlan, run: &RunStart) -> Result<RunningHelper> {
-        let purpose = HelperPurpose { backup: &plan.home, run: run.id, writes: true };
+    async fn launch_for(&self, planned: &PlannedRestore, run: &RunStart) -> Result<RunningHelper> {
+        let plan = &planned.plan;
+        let purpose = HelperPurpose { backup: &plan.home, run: run.id, holds: &planned.holds, writes: true };
         let targets: Vec<PointMount> = plan.mounts.iter().map(|mount| mount.to.clone()).collect();
         self.launch_helper(purpose, &targets).await
     }
@@ -188,7 +196,7 @@ impl Dory {
             left_running: Vec::new(),
             policy,
         };
-        Ok(Planned { plan, container, known })
+        Ok(Planned { plan, container, known, holds: restore.holds.clone() })
     }
 
     async fn restore_in_window(
@@ -357,7 +365,7 @@ impl Dory {
         let backup = self.catalog.backup(home).await?;
         let point = backup.points.iter().find(|point| point.snapshot == *snapshot);
         let engine = point.map(|point| point.engine).unwrap_or_default();
-        let helper = self.launch_for(&planned.plan, run).await?;
+        let helper = self.launch_for(planned, run).await?;
         let restored = async {
             let options = &backup.policy.engine_options;
             let repository = self.open_in_helper(&helper, home, engine, options, OpenMode::Existing).await?;

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Dory;
+use super::claim::Claim;
 use crate::domain::backup::{Backup, PointChoice};
 use crate::domain::container::{Container, MountKind};
 use crate::domain::id::{BackupId, ContainerName, MountKey, PointId, VolumeName};
@@ -131,6 +132,7 @@ pub(super) struct PlannedRestore {
     pub(super) backup: Arc<Backup>,
     pub(super) point: RestorePoint,
     pub(super) container: Option<Container>,
+    pub(super) holds: Claim,
 }
 
 impl Dory {
@@ -191,6 +193,7 @@ impl Dory {
         let data_use = DataUse { target: container.as_ref(), data: &targets, access: Access::Write };
         let (quiet, _) = choose_quiet(data_use, &all, &forbidden)?;
         let home = self.home_of(container.as_ref(), &backup).await?;
+        let holds = Claim::on(&targets, &quiet, &all);
         let plan = RestorePlan {
             backup: backup.id.clone(),
             point: point.id,
@@ -203,7 +206,7 @@ impl Dory {
             home,
             safety: choice.safety,
         };
-        Ok(PlannedRestore { plan, backup, point, container })
+        Ok(PlannedRestore { plan, backup, point, container, holds })
     }
 
     /// The container to restore into; `None` where every mount is mapped to a volume and none was named.
@@ -265,7 +268,7 @@ impl Dory {
         let backups = self.catalog.backups().await?.backups;
         Ok(match self.backup_of(container, &backups) {
             Ok(Some(known)) => known.id.clone(),
-            _ => BackupId::first_made_from(container),
+            _ => self.id_for_new(container, &backups)?,
         })
     }
 }

@@ -4,11 +4,8 @@ use std::ops::Deref;
 use std::path::PathBuf;
 
 use dory_core::Result;
-use dory_core::domain::backup::PointChoice;
 use dory_core::domain::container::Container;
-use dory_core::services::{
-    BackupReport, BackupRequest, Cancel, Dory, MountMap, RestoreChoice, RestoreOutcome, RunEvents,
-};
+use dory_core::services::{BackupReport, BackupRequest, Cancel, Dory, RestoreChoice, RestoreOutcome, RunEvents};
 use dory_testkit::World;
 
 /// A world, and one Dory in it.
@@ -54,12 +51,5 @@ impl Deref for Bench {
 }
 
 pub(super) fn restore_of(backup: &str) -> RestoreChoice {
-    RestoreChoice {
-        backup: backup.to_owned(),
-        point: PointChoice::Latest,
-        into: None,
-        maps: Vec::<MountMap>::new(),
-        safety: true,
-        delete_extra_from_binds: false,
-    }
+    RestoreChoice::newest_of(backup)
 }

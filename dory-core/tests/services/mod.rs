@@ -4,4 +4,5 @@ mod backing_up;
 mod bench;
 mod catalog_calls;
 mod restoring;
+mod side_by_side;
 mod sweep;

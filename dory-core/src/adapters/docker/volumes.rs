@@ -66,6 +66,7 @@ fn volume(raw: bollard::models::Volume) -> Option<Volume> {
         name: VolumeName::parse(raw.name).ok()?,
         driver: raw.driver,
         mountpoint: raw.mountpoint.into(),
+        in_memory: raw.options.get("type").is_some_and(|kind| kind == "tmpfs"),
         labels: raw.labels.into_iter().collect(),
     })
 }

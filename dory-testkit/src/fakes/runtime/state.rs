@@ -139,7 +139,7 @@ impl State {
     pub(super) fn add_volume(&mut self, name: &VolumeName, labels: BTreeMap<String, String>) -> Volume {
         let mountpoint = self.data_root().join("volumes").join(name.as_str()).join("_data");
         std::fs::create_dir_all(&mountpoint).expect("a volume's folder");
-        let volume = Volume { name: name.clone(), driver: "local".to_owned(), mountpoint, labels };
+        let volume = Volume { name: name.clone(), driver: "local".to_owned(), mountpoint, in_memory: false, labels };
         self.volumes.insert(name.clone(), volume.clone());
         volume
     }

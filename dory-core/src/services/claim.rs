@@ -1,0 +1,74 @@
+//! What a run holds on its host: while it does, no other run touches the same data or stops the same containers.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::container::{Container, MountKind};
+use crate::domain::plan::Quiet;
+use crate::domain::restore_point::PointMount;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ports::{ContainerRuntime, HelperInfo};
+
+/// The label on a helper that tells what its run holds.
+pub(super) const HOLDS_LABEL: &str = "dory.helper.holds";
+
+/// Names of what a run holds: the data it works on, and every container that uses it or stands still for it.
+///
+/// The containers that do not run count as well: one that stands still for another run looks just like that, and starts
+/// in the middle of this one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Claim(BTreeSet<String>);
+
+impl Claim {
+    /// What a run on `data` holds that quiets `quiet`, on a host with the containers `all`.
+    pub(super) fn on(data: &[PointMount], quiet: &[Quiet], all: &[Container]) -> Self {
+        let uses = |container: &&Container| {
+            container.mounts.iter().any(|mount| data.iter().any(|ours| mount.shares_data_with(&ours.as_mount())))
+        };
+        let users = all.iter().filter(uses).map(|container| format!("container {}", container.id));
+        let stopped = quiet.iter().map(|quiet| format!("container {}", quiet.id));
+        let places = data.iter().map(|mount| match &mount.kind {
+            MountKind::Volume { name, .. } => format!("volume {name}"),
+            _ => format!("folder {}", mount.source.display()),
+        });
+        Self(users.chain(stopped).chain(places).collect())
+    }
+
+    /// The claim as a label's value.
+    pub(super) fn to_label(&self) -> String {
+        self.0.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
+    }
+
+    fn of_helper(helper: &HelperInfo) -> Self {
+        let label = helper.labels.get(HOLDS_LABEL).map(String::as_str).unwrap_or_default();
+        Self(label.lines().map(str::to_owned).collect())
+    }
+
+    /// Whether this run, whose helper is `own`, may go on: no other run holds any of the same.
+    ///
+    /// The helper is there already, so of two runs that begin at once at least one sees the other. The one that began
+    /// earlier goes on; where that cannot be told, none does.
+    ///
+    /// # Errors
+    /// `Conflict`, naming the other run's backup; the runtime's.
+    pub(super) async fn prove(&self, runtime: &dyn ContainerRuntime, own: &str, backup_label: &str) -> Result<()> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let helpers = runtime.list_helpers().await?;
+        let began = helpers.iter().find(|helper| helper.id.as_str() == own).map(|helper| helper.created_at);
+        let in_the_way = |helper: &&HelperInfo| {
+            helper.running
+                && helper.id.as_str() != own
+                && began.is_none_or(|began| helper.created_at <= began)
+                && !Self::of_helper(helper).0.is_disjoint(&self.0)
+        };
+        let Some(other) = helpers.iter().find(in_the_way) else { return Ok(()) };
+        let backup = other.labels.get(backup_label).map_or("another backup", String::as_str);
+        let reason = "a run works at this moment on the same data, or with the same containers";
+        Err(Error::new(ErrorKind::Conflict, "begin a run beside backup", backup, reason)
+            .with_hint("wait for its end, and run the command again"))
+    }
+}
