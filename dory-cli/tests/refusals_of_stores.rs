@@ -78,6 +78,22 @@ fn a_folder_that_may_only_be_read() {
     });
 }
 
+/// The catalog can be written to, and says nothing of the data beside it.
+#[test]
+fn a_data_folder_that_may_only_be_read() {
+    let Some(bench) = Bench::start() else { return };
+    let Some(disk) = Disk::mount(bench.store().join("data")) else { return };
+    for points in 0..2 {
+        disk.remount("ro");
+        untouched(&bench, |bench| {
+            bench.dory(&["backup", &bench.name]).was_refused(6, &["read-only", "hint:"]);
+        });
+        disk.remount("rw");
+        bench.dory(&["backup", &bench.name]).succeeded();
+        assert_eq!(bench.points().len(), points + 1);
+    }
+}
+
 #[test]
 fn a_disk_that_is_full() {
     let Some(bench) = Bench::start() else { return };

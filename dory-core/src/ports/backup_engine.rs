@@ -36,10 +36,11 @@ pub trait BackupEngine: Debug + Send + Sync + 'static {
     /// Opens a repository, and proves that it can be reached and that the key fits.
     ///
     /// With [`OpenMode::CreateIfMissing`] a missing one is made first; two callers who do that at once both end up with
-    /// the same repository, or one gets `Conflict`.
+    /// the same repository, or one gets `Conflict`. It also proves that the repository can be written to, for whoever
+    /// opens it so is about to.
     ///
     /// # Errors
-    /// `NotFound` without a repository there, for [`OpenMode::Existing`]; `WrongKey`; `PermissionDenied`;
+    /// `NotFound` without a repository there, for [`OpenMode::Existing`]; `WrongKey`; `PermissionDenied`; `Full`;
     /// `Unavailable`; `Corrupt`; `Unsupported` where what the engine needs is not on this machine.
     async fn open(&self, spec: &RepositorySpec, mode: OpenMode) -> Result<Arc<dyn Repository>>;
 }

@@ -136,7 +136,7 @@ impl Dory {
             }
             let safety =
                 Safety { planned: self.plan_safety(&planned).await?, id: PointId::new(run.started_at, noise()?) };
-            self.open_safety(&helper, &safety).await?;
+            self.open_safety(&helper, &safety, OpenMode::CreateIfMissing).await?;
             self.register(&safety.planned, run.started_at).await?;
             Ok((planned, Some(safety)))
         };
@@ -161,9 +161,14 @@ impl Dory {
         self.open_in_helper(helper, &planned.backup.id, planned.point.engine, options, OpenMode::Existing).await
     }
 
-    async fn open_safety(&self, helper: &RunningHelper, safety: &Safety) -> Result<Arc<dyn Repository>> {
+    async fn open_safety(
+        &self,
+        helper: &RunningHelper,
+        safety: &Safety,
+        mode: OpenMode,
+    ) -> Result<Arc<dyn Repository>> {
         let BackupPlan { backup, policy, .. } = &safety.planned.plan;
-        self.open_in_helper(helper, backup, policy.engine, &policy.engine_options, OpenMode::CreateIfMissing).await
+        self.open_in_helper(helper, backup, policy.engine, &policy.engine_options, mode).await
     }
 
     /// A backup of just what is about to be overwritten, with nothing excluded, for a restore removes that too.
@@ -261,7 +266,7 @@ impl Dory {
         events: &RunEvents,
     ) -> Result<(PointId, SnapshotId)> {
         events.phase(Phase::Safeguard);
-        let repository = self.open_safety(helper, safety).await?;
+        let repository = self.open_safety(helper, safety, OpenMode::Existing).await?;
         let read = self.read(&safety.planned, repository.as_ref(), safety.id, taken_at, events).await?;
         let point = RestorePoint {
             origin: PointOrigin::Safety,

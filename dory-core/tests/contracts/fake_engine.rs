@@ -1,5 +1,7 @@
 //! The testkit's own engine keeps the promises that it is used to test others with.
 
+use std::any::Any;
+
 use dory_core::domain::policy::EngineKind;
 use dory_core::domain::secret::Secret;
 use dory_core::domain::store_url::{StoreAccess, StoreCredentials};
@@ -19,13 +21,27 @@ fn repository() -> RepositorySpec {
     RepositorySpec { store, path: "data/db-1/restic".to_owned(), password, options: Default::default() }
 }
 
+/// Lets everything be written again when it is dropped.
+struct Writable(FakeEngine);
+
+impl Drop for Writable {
+    fn drop(&mut self) {
+        self.0.set_read_only(false);
+    }
+}
+
 fn subject(engine: &FakeEngine) -> Option<Subject> {
     let damaged = engine.clone();
     let damage = move |repository: &RepositorySpec| -> BoxFuture<'static, ()> {
         damaged.damage(repository);
         Box::pin(async {})
     };
-    Some(Subject::new(engine.port(), repository()).damaged_by(damage))
+    let protected = engine.clone();
+    let protect = move || -> Option<Box<dyn Any + Send>> {
+        protected.set_read_only(true);
+        Some(Box::new(Writable(protected.clone())))
+    };
+    Some(Subject::new(engine.port(), repository()).damaged_by(damage).write_protected_by(protect))
 }
 
 dory_testkit::backup_engine_contract!(fake_engine, async { subject(&FakeEngine::new(EngineKind::Restic)) });

@@ -114,6 +114,24 @@ async fn what_is_wrong_beforehand_stops_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_repository_that_cannot_be_written_to_is_told_before_anything_stops() {
+    let bench = Bench::new();
+    bench.database("db");
+    // Once where it would have to be made, once where it is there.
+    for points in 0..2 {
+        bench.restic.set_read_only(true);
+        bench.journal.clear();
+        let error = bench.back_up("db").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
+        assert_eq!(bench.journal.only(&["runtime stop", "runtime pause"]), [""; 0]);
+        bench.assert_tidy();
+        bench.restic.set_read_only(false);
+        bench.back_up("db").await.unwrap();
+        assert_eq!(bench.dory.find_backup("db").await.unwrap().points.len(), points + 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_key_names_both_ways_out() {
     let bench = Bench::new();
     bench.database("db");

@@ -71,6 +71,21 @@ async fn maps_that_lead_nowhere_are_refused_before_anything_stops() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn without_room_for_a_safety_point_nothing_stops() {
+    let bench = Bench::new();
+    bench.database("db");
+    bench.back_up("db").await.unwrap();
+    bench.restic.set_read_only(true);
+    bench.journal.clear();
+    let error = bench.restore(&restore_of("db")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
+    assert_eq!(bench.journal.only(&["runtime stop", "runtime pause"]), [""; 0]);
+    // Without one, reading is enough.
+    bench.restore(&RestoreChoice { safety: false, ..restore_of("db") }).await.unwrap();
+    bench.assert_tidy();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_restore_that_is_cancelled_half_way_is_rolled_back() {
     let bench = Bench::new();
     bench.database("db");

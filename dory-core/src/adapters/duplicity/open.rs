@@ -15,6 +15,7 @@ use super::options::CustomOptions;
 use super::repository::DuplicityRepository;
 use super::session::{Cache, Session, prepare_scratch};
 use super::settings::DuplicitySettings;
+use super::target::FilesAt;
 use crate::domain::policy::EngineKind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{BackupEngine, Capabilities, OpenMode, Repository, RepositorySpec};
@@ -67,23 +68,26 @@ impl BackupEngine for DuplicityEngine {
         let guard = Arc::clone(&session.cache);
         let _guard = guard.lock().await;
         let mut look = Look::at(&session, Phase::Opening).await?;
-        if look.book.is_none() {
-            let has_sets = look.collection.newest().is_some();
-            if has_sets {
-                // Plain duplicity made it.
-                prove_key(&session).await?;
+        let has_sets = look.collection.newest().is_some();
+        if look.book.is_none() && has_sets {
+            // Plain duplicity made it.
+            prove_key(&session).await?;
+        }
+        match (mode, &look.book) {
+            (OpenMode::Existing, None) if !has_sets => {
+                return Err(Error::new(
+                    ErrorKind::NotFound,
+                    "open repository",
+                    &session.location,
+                    "there is no duplicity repository",
+                ));
             }
-            match mode {
-                OpenMode::Existing if has_sets => {}
-                OpenMode::Existing => {
-                    return Err(Error::new(
-                        ErrorKind::NotFound,
-                        "open repository",
-                        &session.location,
-                        "there is no duplicity repository",
-                    ));
+            (OpenMode::Existing, _) => {}
+            (OpenMode::CreateIfMissing, _) => {
+                prove_writable(&session, &look).await?;
+                if look.book.is_none() {
+                    look = make_book(&session, look).await?;
                 }
-                OpenMode::CreateIfMissing => look = make_book(&session, look).await?,
             }
         }
         if mode == OpenMode::CreateIfMissing && look.collection.newest().is_some() {
@@ -110,6 +114,19 @@ async fn make_book(session: &Session, mut look: Look) -> Result<Look> {
         }
     }
     Err(Error::new(ErrorKind::Conflict, "make repository", &session.location, "somebody else is making it too"))
+}
+
+/// Proves that the repository can be written to: its folder, which is made if it is missing; a cloud by what a backup
+/// will write, which is the book once more.
+async fn prove_writable(session: &Session, look: &Look) -> Result<()> {
+    match (&session.target.files, &look.book) {
+        (FilesAt::Folder(folder), _) => session.try_folder(folder).await,
+        (FilesAt::Remote(_), Some(book)) => {
+            write_book(session, book, look.books.newest().map(|set| &set.time), Phase::Opening).await
+        }
+        // Making the book will prove it.
+        (FilesAt::Remote(_), None) => Ok(()),
+    }
 }
 
 /// Proves the key on backup sets, by decrypting what the newest ones are described by.

@@ -21,6 +21,9 @@ pub(super) struct StoredFile {
     pub(super) bytes: u64,
 }
 
+/// What shows that a folder can be written to. It is no name of duplicity's, which passes it over.
+const PROBE: &str = ".dory-probe";
+
 /// What rclone answers where there is nothing.
 const NO_SUCH_FOLDER: i32 = 3;
 
@@ -102,6 +105,35 @@ impl Session {
                 Err(self.rclone_failed("delete files in", &words))
             }
         }
+    }
+
+    /// Proves that files can be made in the repository's folder, which is made if it is missing.
+    pub(super) async fn try_folder(&self, folder: &Path) -> Result<()> {
+        let (folder, location) = (folder.to_owned(), self.location.clone());
+        let probe = move || {
+            fs::create_dir_all(&folder)?;
+            fs::write(folder.join(PROBE), "this may be deleted\n")?;
+            delete(&folder.join(PROBE))
+        };
+        blocking(move || {
+            probe().map_err(|error| {
+                let (kind, reason, hint) = match error.kind() {
+                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => (
+                        ErrorKind::Full,
+                        "there is no space left",
+                        "free space in the store, or choose another with DORY_STORE",
+                    ),
+                    io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => (
+                        ErrorKind::PermissionDenied,
+                        "its folder may not be written to",
+                        "whoever makes backups must be able to write there: look at the owner and the mode",
+                    ),
+                    _ => (ErrorKind::Unavailable, "its folder cannot be written to", "look at the store's disk"),
+                };
+                Error::new(kind, "write to repository", location, reason).with_hint(hint).with_source(error)
+            })
+        })
+        .await
     }
 
     fn rclone_failed(&self, operation: &str, words: &str) -> Error {

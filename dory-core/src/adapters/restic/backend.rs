@@ -98,6 +98,20 @@ impl StoreBackend {
         }
     }
 
+    /// Proves that the repository can be written to, at the price of two requests.
+    ///
+    /// The probe lies among the locks, which whoever may use a repository may write and delete; its name is none of the
+    /// format's, so restic passes it over. It is the same each time, so that where nothing can be deleted just one stays.
+    pub(super) fn prove_writable(&self) -> Result<()> {
+        let path = self.at.root.clone().join("locks").join("dory-probe");
+        let put = self.at.store.put(&path, PutPayload::from_static(b"this may be deleted\n"));
+        self.ask("write to repository", self.name(), put)?;
+        if let Err(error) = self.ask("delete", path.as_ref(), self.at.store.delete(&path)) {
+            tracing::debug!(%error, "a probe stays in the store");
+        }
+        Ok(())
+    }
+
     /// Everything there is: sizes in bytes.
     pub(super) fn sizes(&self) -> Result<Vec<u64>> {
         let list = self.at.store.list(Some(&self.at.root));

@@ -33,7 +33,11 @@ pub(super) fn unlock(backend: &Arc<StoreBackend>, password: &str, mode: OpenMode
             }
         }
     }
-    find_key(backend, password)
+    let key = find_key(backend, password)?;
+    if mode == OpenMode::CreateIfMissing {
+        backend.prove_writable()?;
+    }
+    Ok(key)
 }
 
 fn missing(name: &str) -> Error {

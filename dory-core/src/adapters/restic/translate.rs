@@ -24,9 +24,16 @@ pub(super) fn from_store(error: object_store::Error, operation: &str, subject: &
         }
         _ => from_io(&error),
     };
+    let is_key = matches!(error, Store::PermissionDenied { .. } | Store::Unauthenticated { .. });
     let error = Error::new(kind, operation, subject, reason).with_source(error);
     match kind {
         ErrorKind::Full => error.with_hint("free space in the store, or choose another with DORY_STORE"),
+        ErrorKind::PermissionDenied if is_key => error.with_hint(
+            "look at what the store's key may do: GS_ACCESS_KEY, AWS_ACCESS_KEY_ID, the storage or service account",
+        ),
+        ErrorKind::PermissionDenied => {
+            error.with_hint("look at the owner and the mode of the store's folder, and at how its disk is mounted")
+        }
         _ => error,
     }
 }

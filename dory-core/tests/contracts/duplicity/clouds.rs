@@ -115,6 +115,20 @@ fn give_tokens() -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_would_write_hears_of_a_bucket_that_may_only_be_read() {
+    let server = GcsServer::start();
+    let Some(mut stage) = Stage::at(server.access("fleet")) else { return };
+    stage.spec.options.insert("num-retries".into(), "1".into());
+    write(&stage.source().join("file"), "1");
+    let report = stage.backup(&*stage.open().await).await;
+    server.set_read_only(true);
+    let error = stage.engine.open(&stage.spec, OpenMode::CreateIfMissing).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error:?}");
+    let reader = stage.engine.open(&stage.spec, OpenMode::Existing).await.unwrap();
+    assert_eq!(reader.list_snapshots().await.unwrap()[0].id, report.snapshot);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refused_key_a_missing_bucket_and_a_silent_address_are_told_apart() {
     let server = GcsServer::start();
     let access = server.access("fleet");

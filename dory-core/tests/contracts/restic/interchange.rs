@@ -83,6 +83,30 @@ async fn restic_lists_checks_and_restores_what_dory_wrote() {
     assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
 
+/// A probe proves that the repository can be written to. It goes at once, and disturbs nobody where it cannot.
+#[tokio::test(flavor = "multi_thread")]
+async fn restic_passes_over_what_proves_that_a_store_can_be_written_to() {
+    let place = Place::new().await;
+    let Some(restic) = Restic::on(&place) else { return };
+    engine().open(&place.spec, OpenMode::CreateIfMissing).await.unwrap();
+    let locks = place.files().join("locks");
+    assert_eq!(fs::read_dir(&locks).unwrap().count(), 0, "the probe is gone");
+
+    let probe = locks.join("dory-probe");
+    fs::write(&probe, "left behind").unwrap();
+    let source = place.folder("source");
+    fs::write(source.join("file"), "x").unwrap();
+    restic.run(&["backup", "source"]);
+    restic.run(&["check", "--read-data"]);
+    restic.run(&["forget", "--keep-last", "1", "--prune"]);
+    restic.run(&["unlock"]);
+    assert!(restic.run(&["list", "locks"]).trim().is_empty());
+    assert!(probe.exists(), "it was there all the time");
+    assert_eq!(place.repository.list_snapshots().await.unwrap().len(), 1);
+    engine().open(&place.spec, OpenMode::CreateIfMissing).await.unwrap();
+    assert!(!probe.exists());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn dory_restores_what_restic_wrote() {
     let place = Place::new().await;

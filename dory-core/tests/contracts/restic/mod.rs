@@ -6,6 +6,7 @@ mod interchange;
 mod scale;
 mod side_by_side;
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -38,10 +39,25 @@ async fn in_a_folder() -> Option<Subject> {
 }
 
 async fn in_gcs() -> Option<Subject> {
-    let server = GcsServer::start();
+    let server = Arc::new(GcsServer::start());
     let repository = spec(server.access("fleet/one"));
     let objects = ClientObjects(connect(&repository.store).unwrap());
-    Some(Subject::new(Arc::new(engine()), repository).stored_in(objects).keeping(server))
+    let protected = Arc::clone(&server);
+    let protect = move || -> Option<Box<dyn Any + Send>> {
+        protected.set_read_only(true);
+        Some(Box::new(Writable(Arc::clone(&protected))))
+    };
+    let subject = Subject::new(Arc::new(engine()), repository).stored_in(objects).write_protected_by(protect);
+    Some(subject.keeping(server))
+}
+
+/// Lets everything be written again when it is dropped.
+struct Writable(Arc<GcsServer>);
+
+impl Drop for Writable {
+    fn drop(&mut self) {
+        self.0.set_read_only(false);
+    }
 }
 
 dory_testkit::backup_engine_contract!(folder, in_a_folder());

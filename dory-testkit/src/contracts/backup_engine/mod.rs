@@ -28,6 +28,7 @@ macro_rules! backup_engine_contract {
             a_repository_is_made_once
             two_who_make_it_at_once_share_it_or_one_conflicts
             without_a_password_none_is_needed
+            who_would_write_must_be_able_to
             unknown_options_are_refused
 
             a_restored_tree_equals_its_source

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use dory_core::domain::entry_path::EntryPath;
 use dory_core::domain::secret::Secret;
 use dory_core::error::ErrorKind;
-use dory_core::ports::OpenMode;
+use dory_core::ports::{OpenMode, RepositorySpec};
 
 use super::Subject;
 use super::scene::Scene;
@@ -88,6 +89,30 @@ pub async fn without_a_password_none_is_needed(mut subject: Subject) {
     let target = scene.folder("target");
     scene.restore(&report, &[("data", &target)]).await;
     assert_eq!(fs::read_to_string(target.join("file")).unwrap(), "in the clear");
+}
+
+/// Where nothing can be written, whoever is about to write hears so at once; who only reads goes on.
+pub async fn who_would_write_must_be_able_to(subject: Subject) {
+    let scene = Scene::open(subject).await;
+    let source = scene.folder("source");
+    fs::write(source.join("file"), "x").unwrap();
+    let report = scene.backup(&[("data", &source)]).await;
+    let Some(protection) = scene.subject.write_protect() else { return };
+    let missing =
+        RepositorySpec { path: format!("{}-2", scene.subject.repository.path), ..scene.subject.repository.clone() };
+    for spec in [&scene.subject.repository, &missing] {
+        let error = scene.subject.engine.open(spec, OpenMode::CreateIfMissing).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error:?}");
+        assert!(!error.subject().is_empty(), "{error:?}");
+    }
+    let reader = scene.subject.engine.open(&scene.subject.repository, OpenMode::Existing).await.unwrap();
+    assert_eq!(reader.list_snapshots().await.unwrap()[0].id, report.snapshot);
+    assert_eq!(scene.read(&report, &EntryPath::new("data/file")).await, b"x");
+
+    drop(protection);
+    scene.subject.engine.open(&scene.subject.repository, OpenMode::CreateIfMissing).await.unwrap();
+    let error = scene.subject.engine.open(&missing, OpenMode::Existing).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound, "nothing may have been made: {error:?}");
 }
 
 /// Options that the engine does not know are refused by name; none at all are fine.

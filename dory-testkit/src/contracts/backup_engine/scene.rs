@@ -21,7 +21,7 @@ use jiff::{SignedDuration, Timestamp};
 use tempfile::TempDir;
 
 use crate::contracts::objects::{FolderObjects, StoreObjects, flip_a_byte};
-use crate::fixtures::{Aspects, diff_trees, snapshot_tree};
+use crate::fixtures::{Aspects, ReadOnlyMount, diff_trees, snapshot_tree};
 use crate::live::or_skip;
 
 /// An engine to try, and a place where no repository is yet.
@@ -34,11 +34,23 @@ pub struct Subject {
     /// What a restored tree has in common with its source.
     pub aspects: Aspects,
     damage: Option<Damage>,
+    write_protection: Option<WriteProtection>,
     keep: Vec<Box<dyn Any + Send>>,
 }
 
+/// Lets nothing be written to the store until what it gives is dropped; `None` where this user may not do that.
+struct WriteProtection(Box<dyn Fn() -> Option<Box<dyn Any + Send>> + Send + Sync>);
+
+impl Debug for WriteProtection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WriteProtection")
+    }
+}
+
 /// Flips one byte of what is stored for a repository.
-struct Damage(Box<dyn Fn(&RepositorySpec) -> BoxFuture<'static, ()> + Send + Sync>);
+struct Damage(Box<FlipByte>);
+
+type FlipByte = dyn Fn(&RepositorySpec) -> BoxFuture<'static, ()> + Send + Sync;
 
 impl Debug for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -57,9 +69,11 @@ impl Subject {
             holes: can.keeps_holes,
             ..Aspects::ALL
         };
-        let subject = Self { engine, repository, aspects, damage: None, keep: Vec::new() };
+        let subject = Self { engine, repository, aspects, damage: None, write_protection: None, keep: Vec::new() };
         match subject.repository.store.url.as_folder() {
-            Some(folder) => subject.stored_in(FolderObjects::new(folder)),
+            Some(folder) => subject
+                .stored_in(FolderObjects::new(&folder))
+                .write_protected_by(move || Some(Box::new(ReadOnlyMount::over(&folder)?))),
             None => subject,
         }
     }
@@ -82,6 +96,23 @@ impl Subject {
     ) -> Self {
         self.damage = Some(Damage(Box::new(damage)));
         self
+    }
+
+    /// Says how to let nothing be written to the store, until what `protect` gives is dropped.
+    #[must_use]
+    pub fn write_protected_by(
+        mut self,
+        protect: impl Fn() -> Option<Box<dyn Any + Send>> + Send + Sync + 'static,
+    ) -> Self {
+        self.write_protection = Some(WriteProtection(Box::new(protect)));
+        self
+    }
+
+    /// Lets nothing be written to the store while what this gives lives; `None`, and the test is skipped, where the
+    /// subject knows no way.
+    pub(super) fn write_protect(&self) -> Option<Box<dyn Any + Send>> {
+        let protection = self.write_protection.as_ref().and_then(|protection| protection.0());
+        or_skip("a store that can be write-protected", protection)
     }
 
     /// Keeps something alive for as long as the test runs: a temporary folder, a server.

@@ -9,6 +9,7 @@ mod writing;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Debug};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -42,6 +43,7 @@ pub struct FakeEngine {
 struct Shared {
     vaults: Mutex<BTreeMap<String, Vault>>,
     before_reading: Mutex<Option<Hook>>,
+    read_only: AtomicBool,
     journal: Journal,
 }
 
@@ -62,7 +64,12 @@ impl FakeEngine {
             keeps_extended_attributes: true,
             keeps_holes: true,
         };
-        let shared = Shared { vaults: Mutex::default(), before_reading: Mutex::default(), journal: journal.clone() };
+        let shared = Shared {
+            vaults: Mutex::default(),
+            before_reading: Mutex::default(),
+            read_only: AtomicBool::new(false),
+            journal: journal.clone(),
+        };
         Self { kind, capabilities, chain_length: 0, options: BTreeSet::new(), shared: Arc::new(shared) }
     }
 
@@ -122,6 +129,11 @@ impl FakeEngine {
         vaults.get_mut(&place(spec)).expect("a repository to damage").damage();
     }
 
+    /// Lets nothing be written to its repositories any more, or again.
+    pub fn set_read_only(&self, on: bool) {
+        self.shared.read_only.store(on, Ordering::Relaxed);
+    }
+
     /// Removes the repositories whose paths are below `folder`, as somebody does who deletes their objects; tells how
     /// many objects that were.
     pub fn delete_below(&self, folder: &str) -> u64 {
@@ -144,6 +156,14 @@ impl FakeEngine {
 impl Shared {
     fn read_hook(&self) -> Option<Hook> {
         lock(&self.before_reading).clone()
+    }
+
+    fn check_writable(&self, place: &str) -> Result<()> {
+        if !self.read_only.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let reason = "the test lets nothing be written";
+        Err(Error::new(ErrorKind::PermissionDenied, "write to repository", place, reason))
     }
 
     /// Does something to one repository.
@@ -190,6 +210,13 @@ impl BackupEngine for FakeEngine {
         }
         let place = place(spec);
         let mut vaults = lock(&self.shared.vaults);
+        let locked_out = vaults.get(&place).is_some_and(|vault| !vault.opens_with(spec.password.as_ref()));
+        if mode == OpenMode::CreateIfMissing
+            && !locked_out
+            && let Err(error) = self.shared.check_writable(&place)
+        {
+            return call.end(Err(error));
+        }
         if mode == OpenMode::CreateIfMissing && !vaults.contains_key(&place) {
             vaults.insert(place.clone(), Vault::new(spec, self.chain_length));
         }

@@ -64,6 +64,7 @@ impl FakeRepository {
 
     async fn read_sources(&self, request: &SnapshotRequest, events: &Events) -> Result<SnapshotReport> {
         check_keys(request)?;
+        self.shared.check_writable(&self.place)?;
         let stored = AtomicU64::new(0);
         let keep = |contents| {
             self.shared.with_vault(&self.place, |vault| {
