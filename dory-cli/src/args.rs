@@ -111,6 +111,9 @@ pub struct InitArgs {
     /// Write the recovery sheet to this file; it must not exist
     #[arg(long, value_name = "PATH", default_value = "dory-recovery.txt")]
     pub sheet: PathBuf,
+    /// Make a lost dory.json anew, with the fleet's id from the recovery sheet and its passphrase
+    #[arg(long, value_name = "FLEET")]
+    pub fleet: Option<String>,
 }
 
 /// See [`Command::Containers`].

@@ -14,6 +14,7 @@ use crate::adapters::object_store::{BucketState, connect as connect_store, ensur
 use crate::adapters::restic::ResticEngine;
 use crate::agent::{self, AgentOptions};
 use crate::config::{DockerChoice, Settings};
+use crate::domain::id::ServerName;
 use crate::domain::store_url::{StoreAccess, StoreScheme, StoreUrl};
 use crate::error::{Error, ErrorKind, ErrorRecord, Result};
 use crate::ports::{BackupEngine, Clock, ContainerRuntime, HelperMount, HelperNetwork, HelperSource, SystemClock};
@@ -49,7 +50,11 @@ pub async fn connect(settings: Settings) -> Result<Dory> {
             (Err(error), HelperConfig { store: settings.store.clone(), store_mount: None, network })
         }
     };
-    let config = DoryConfig { server: settings.server, store: settings.store, encryption: settings.encryption, helper };
+    let server = match &runtime {
+        Ok(runtime) if settings.server_by_default => name_of_host(runtime.as_ref(), settings.server).await?,
+        _ => settings.server,
+    };
+    let config = DoryConfig { server, store: settings.store, encryption: settings.encryption, helper };
     Ok(Dory::new(config, runtime, engines(&clock), store, clock))
 }
 
@@ -72,16 +77,17 @@ pub async fn connect_for_backup(settings: Settings) -> Result<Dory> {
     connect(settings).await
 }
 
-/// Sets up the store: its bucket or folder, the fleet in it, a passphrase where none was set.
+/// Sets up the store: its bucket or folder, the fleet in it, a passphrase where none was set. `known` is the fleet's id
+/// from a recovery sheet, for a store that lost its `dory.json`.
 ///
 /// # Errors
 /// As for the store: it belongs to somebody else, cannot be made, cannot be reached; and as for [`services::init`].
-pub async fn init(settings: &Settings) -> Result<InitReport> {
+pub async fn init(settings: &Settings, known: Option<&str>) -> Result<InitReport> {
     let state = ensure_bucket(&settings.store, settings.project.as_deref()).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let now = clock.now();
     let catalog = Catalog::new(open_catalog(&settings.store)?, clock);
-    let report = services::init(&catalog, settings.encryption.as_ref(), now).await?;
+    let report = services::init(&catalog, settings.encryption.as_ref(), known, now).await?;
     Ok(InitReport { owner_unknown: state == BucketState::PresentOwnerUnknown, ..report })
 }
 
@@ -177,6 +183,15 @@ async fn missing_mount(settings: &Settings, docker: Option<&DockerRuntime>) -> O
     let folder = settings.store.url.as_folder()?;
     docker?.own_container().await.ok()??;
     docker?.host_path(&folder).await.err()
+}
+
+/// A container has another name each time: a server in one is called as the engine's host is.
+async fn name_of_host(runtime: &dyn ContainerRuntime, here: ServerName) -> Result<ServerName> {
+    let info = runtime.info().await?;
+    if info.own_container.is_none() {
+        return Ok(here);
+    }
+    ServerName::parse(info.host).map_err(|error| error.with_hint("set DORY_SERVER to a name for this server"))
 }
 
 /// How helpers of this container engine reach the store.

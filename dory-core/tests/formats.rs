@@ -17,6 +17,7 @@ use dory_core::domain::identity::{ComposePlace, Identity};
 use dory_core::domain::policy::{EngineKind, PolicyOverrides, StopMode};
 use dory_core::domain::restore_point::{Consistency, PointMount, PointOrigin, PointSize, RestorePoint};
 use dory_core::domain::run::{Outcome, Run, RunKind};
+use dory_core::ports::DocumentKey;
 use dory_core::services::Catalog;
 use dory_core::{ErrorKind, ErrorRecord};
 use dory_testkit::fakes::{FakeClock, MemoryCatalog};
@@ -190,4 +191,47 @@ async fn unchanged_documents_are_read_once() {
     memory.journal().clear();
     catalog.backups().await.unwrap();
     assert_eq!(memory.journal().only(&["catalog get"]), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_change_keeps_what_a_newer_version_wrote() {
+    let (memory, catalog) = store();
+    let backup = backup();
+    catalog.create_backup(&backup).await.unwrap();
+    let key = format!("backups/{}.json", backup.id);
+    let text = memory.peek(&key).unwrap().replacen("\"marked\"", "\"schedule\": \"@daily\", \"marked\"", 1);
+    assert!(text.contains("@daily"), "{text}");
+    memory.put(&key, text);
+    let rename = |backup: &mut Backup| {
+        backup.name = "another".into();
+        Ok(())
+    };
+    catalog.update_backup(&backup.id, rename).await.unwrap();
+    let written = memory.peek(&key).unwrap();
+    assert!(written.contains("@daily") && written.contains("another"), "{written}");
+}
+
+#[tokio::test]
+async fn a_lost_fleet_document_comes_back_from_a_copy() {
+    let fleet = Fleet {
+        id: "01K9ZZZZZZZZZZZZZZZZZZZZZX".into(),
+        created_at: at("2026-11-01T00:00:00Z"),
+        encryption: FleetEncryption::Passphrase { check: "b3".repeat(32) },
+    };
+    let (memory, catalog) = store();
+    catalog.create_fleet(&fleet).await.unwrap();
+    catalog.create_backup(&backup()).await.unwrap();
+    catalog.keep_fleet_copy(&backup().id, &fleet).await.unwrap();
+    memory.port().delete(&DocumentKey::parse("dory.json").unwrap()).await.unwrap();
+    assert_eq!(catalog.fleet().await.unwrap(), Some(fleet));
+    assert!(memory.peek("dory.json").is_some());
+}
+
+#[tokio::test]
+async fn no_new_fleet_is_founded_over_backups_that_it_could_not_read() {
+    let (_, catalog) = store();
+    catalog.create_backup(&backup()).await.unwrap();
+    let error = catalog.fleet().await.unwrap_err();
+    assert_eq!((error.kind(), error.subject()), (ErrorKind::Corrupt, "dory.json"));
+    assert!(error.hint().is_some_and(|hint| hint.contains("--fleet")), "{error:?}");
 }

@@ -30,7 +30,7 @@ pub(super) async fn run(ui: &Ui, global: &GlobalArgs, args: &InitArgs) -> Result
         )
         .with_hint("name another one with `--sheet`"));
     }
-    let report = bootstrap::init(&settings).await?;
+    let report = bootstrap::init(&settings, args.fleet.as_deref()).await?;
     if report.owner_unknown {
         ui.warn(&format!(
             "{} was there before, and the key may not ask whose it is: make sure that it is yours",

@@ -1,6 +1,7 @@
 //! What a run tells while it goes: a bar on a terminal, plain lines elsewhere.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use dory_core::domain::event::Progress;
@@ -17,11 +18,22 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 /// How many warnings are told while they happen; the outcome counts the rest.
 const WARNINGS_TOLD: usize = 10;
 
-/// Shows one run. The bar goes when this is dropped.
+/// How many events may wait for a terminal that does not take them; what comes then is not shown.
+const WAITING: usize = 1000;
+
+/// How long the end of a run waits for a terminal to show the last events.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Shows one run, on a thread of its own: a terminal that stands still (Ctrl-S, a stalled connection) must not hold the
+/// run, and with it containers that wait to be started. The bar goes when this is dropped.
 pub(crate) struct RunProgress {
+    ended: Receiver<()>,
+}
+
+struct Screen {
     bar: ProgressBar,
     ui: Ui,
-    state: Mutex<State>,
+    state: State,
 }
 
 struct State {
@@ -32,7 +44,31 @@ struct State {
 
 impl RunProgress {
     /// Shows a run about `subject`, and gives what the run sends its events to.
-    pub(crate) fn start(ui: &Ui, subject: &str) -> (Arc<Self>, RunEvents) {
+    pub(crate) fn start(ui: &Ui, subject: &str) -> (Self, RunEvents) {
+        let mut screen = Screen::new(ui, subject);
+        let (sender, events) = mpsc::sync_channel(WAITING);
+        let (end, ended) = mpsc::channel();
+        thread::spawn(move || {
+            events.into_iter().for_each(|event| screen.show(event));
+            drop(screen);
+            let _ = end.send(());
+        });
+        let sink = move |event| {
+            // Full or gone: nobody looks.
+            let _ = sender.try_send(event);
+        };
+        (Self { ended }, RunEvents::new(sink))
+    }
+}
+
+impl Drop for RunProgress {
+    fn drop(&mut self) {
+        let _ = self.ended.recv_timeout(PATIENCE);
+    }
+}
+
+impl Screen {
+    fn new(ui: &Ui, subject: &str) -> Self {
         let bar = if ui.draws() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
         if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix}: {msg}") {
             bar.set_style(style);
@@ -40,17 +76,19 @@ impl RunProgress {
         bar.set_prefix(subject.to_owned());
         bar.enable_steady_tick(Duration::from_millis(120));
         let state = State { phase: "", last_line: Instant::now(), warnings: 0 };
-        let progress = Arc::new(Self { bar, ui: ui.clone(), state: Mutex::new(state) });
-        let sink = Arc::clone(&progress);
-        (progress, RunEvents::new(move |event| sink.show(event)))
+        Self { bar, ui: ui.clone(), state }
     }
 
-    fn show(&self, event: RunEvent) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+    fn show(&mut self, event: RunEvent) {
         match event {
             RunEvent::Phase { phase } => {
-                state.phase = phase.as_str();
-                self.bar.set_message(state.phase);
+                self.state.phase = phase.as_str();
+                self.bar.set_message(self.state.phase);
+            }
+            RunEvent::Founded { store } => {
+                let line =
+                    format!("{store} held nothing and was set up: keep the passphrase, without it nobody can read it");
+                self.bar.suspend(|| self.ui.warn(&line));
             }
             RunEvent::Quieting { container, mode: StopMode::Stop } => self.line(&format!("stopping {container}")),
             RunEvent::Quieting { container, mode: StopMode::Pause } => self.line(&format!("pausing {container}")),
@@ -60,16 +98,16 @@ impl RunProgress {
                 self.bar.suspend(|| self.ui.warn(&format!("{container} could not be started again")));
             }
             RunEvent::Progress(progress) => {
-                let text = format!("{} {}", state.phase, describe(&progress));
-                if self.bar.is_hidden() && state.last_line.elapsed() >= LINE_EVERY {
-                    state.last_line = Instant::now();
+                let text = format!("{} {}", self.state.phase, describe(&progress));
+                if self.bar.is_hidden() && self.state.last_line.elapsed() >= LINE_EVERY {
+                    self.state.last_line = Instant::now();
                     self.ui.say(&text);
                 }
                 self.bar.set_message(text);
             }
             RunEvent::Warning(warning) => {
-                state.warnings += 1;
-                if state.warnings <= WARNINGS_TOLD {
+                self.state.warnings += 1;
+                if self.state.warnings <= WARNINGS_TOLD {
                     let line = format!("{} {}: {}", warning.path, warning.kind.as_str(), warning.detail);
                     self.bar.suspend(|| self.ui.warn(&line));
                 }
@@ -82,7 +120,7 @@ impl RunProgress {
     }
 }
 
-impl Drop for RunProgress {
+impl Drop for Screen {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }

@@ -21,6 +21,8 @@ pub struct Settings {
     pub encryption: Option<Encryption>,
     /// This server's name.
     pub server: ServerName,
+    /// Whether nobody chose that name, so that it is this machine's: inside a container, one of a day.
+    pub server_by_default: bool,
     /// How helpers reach the store, where the user chose.
     pub helper_network: Option<HelperNetwork>,
     /// The container engine.
@@ -54,7 +56,9 @@ impl Settings {
             Some(region) => Some(region),
             None => value(variable::AWS_REGION)?,
         };
-        let server = match value(variable::SERVER)? {
+        let chosen = value(variable::SERVER)?;
+        let server_by_default = chosen.is_none();
+        let server = match chosen {
             Some(name) => ServerName::parse(name).map_err(|error| rename(variable::SERVER, &error))?,
             None => ServerName::parse(host_name).map_err(|error| {
                 rename("host name", &error).with_hint(format!("set {} to a name for this server", variable::SERVER))
@@ -69,6 +73,7 @@ impl Settings {
             project,
             encryption: encryption(&mut value)?,
             server,
+            server_by_default,
             helper_network: helper_network(&mut value)?,
             docker: DockerChoice { host: value(variable::DOCKER_HOST)?, certificates },
         })
@@ -170,7 +175,7 @@ mod tests {
         assert_eq!(settings.store.url.to_string(), "gs://shop-dory");
         assert!(matches!(settings.store.credentials, StoreCredentials::AccessKey { id, .. } if id == "GOOG1"));
         assert!(!format!("{:?}", resolve(&three).unwrap()).contains("s3cret"));
-        assert_eq!(settings.server.as_str(), "host-1");
+        assert_eq!((settings.server.as_str(), settings.server_by_default), ("host-1", true));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::container::Container;
-use super::id::{BackupId, ContainerId, ContainerName, PointId, ServerName};
+use super::id::{BackupId, ContainerId, ContainerName, ServerName};
 use super::identity::Identity;
 use super::policy::{PolicyOverrides, label};
 use super::restore_point::{PointOrigin, RestorePoint};
@@ -165,10 +165,18 @@ impl Backup {
         }
     }
 
-    /// Removes a point from the record, if it is there.
-    pub fn remove_point(&mut self, id: PointId) -> Option<RestorePoint> {
-        let at = self.points.iter().position(|point| point.id == id)?;
-        Some(self.points.remove(at))
+    /// As [`find_point`](Self::find_point), for who wants to read its data.
+    ///
+    /// # Errors
+    /// As there, and `Conflict` for one whose deletion began: part of its data may be gone.
+    pub fn find_whole_point(&self, choice: &PointChoice) -> Result<&RestorePoint> {
+        let point = self.find_point(choice)?;
+        if point.deleting || self.deleting_since.is_some() {
+            let reason = "its deletion began, and part of its data may be gone";
+            return Err(Error::new(ErrorKind::Conflict, "read restore point", point.id.to_string(), reason)
+                .with_hint(format!("finish the deletion with `dory delete`, or see `dory show {}`", self.name)));
+        }
+        Ok(point)
     }
 }
 

@@ -135,7 +135,12 @@ pub fn choose_mounts(container: &Container, forbidden: &Forbidden) -> (Vec<Point
 
 fn reason_to_leave_out(mount: &Mount, forbidden: &Forbidden) -> Option<String> {
     let source = mount.source.as_path();
+    let within = |place: &Option<PathBuf>| place.as_deref().is_some_and(|place| source.starts_with(place));
+    let around = |place: &Option<PathBuf>| place.as_deref().is_some_and(|place| place.starts_with(source));
     match &mount.kind {
+        MountKind::Volume { .. } if within(&forbidden.store) || around(&forbidden.store) => {
+            Some("the store itself is in it".to_owned())
+        }
         MountKind::Volume { name, .. } if forbidden.in_memory.contains(name) => {
             Some("it is memory (a volume of type tmpfs)".to_owned())
         }
@@ -143,8 +148,6 @@ fn reason_to_leave_out(mount: &Mount, forbidden: &Forbidden) -> Option<String> {
         MountKind::Tmpfs => Some("it is memory (tmpfs)".to_owned()),
         MountKind::Other { name } => Some(format!("Dory does not know mounts of type {name}")),
         MountKind::Bind => {
-            let within = |place: &Option<PathBuf>| place.as_deref().is_some_and(|place| source.starts_with(place));
-            let around = |place: &Option<PathBuf>| place.as_deref().is_some_and(|place| place.starts_with(source));
             if source == Path::new("/") {
                 Some("it is the host's root folder".to_owned())
             } else if source.extension().is_some_and(|extension| extension == "sock") {
@@ -201,7 +204,8 @@ pub struct DataUse<'a> {
 /// What happens to data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// It is read; its users are quieted in this way, unless their own `dory.stop` label says otherwise.
+    /// It is read: the target is quieted in this way, and so are other users, unless their own `dory.stop` label says
+    /// otherwise.
     Read(StopMode),
     /// It is written: its users are stopped, whatever their labels say.
     Write,
@@ -229,7 +233,7 @@ pub fn choose_quiet(
             return Err(runs_dory(container));
         }
         let why = if is_target { QuietReason::Target } else { QuietReason::SharesData };
-        match mode_for(container, data_use.access)? {
+        match mode_for(container, is_target, data_use.access)? {
             StopMode::None if shared.iter().any(|mount| mount.writable) => left_running.push(container.name.clone()),
             StopMode::None => {}
             StopMode::Stop if container.removed_when_ended => return Err(vanishes(container)),
@@ -277,9 +281,10 @@ fn add_network_guests(
     }
 }
 
-fn mode_for(container: &Container, access: Access) -> Result<StopMode> {
+fn mode_for(container: &Container, is_target: bool, access: Access) -> Result<StopMode> {
     let Access::Read(policy) = access else { return Ok(StopMode::Stop) };
-    let mode = match container.label(label::STOP) {
+    // The target's own label is part of the policy already, below what the user said.
+    let mode = match container.label(label::STOP).filter(|_| !is_target) {
         None => policy,
         Some(text) => text.parse().map_err(|error: Error| {
             Error::invalid(&format!("label dory.stop of container {}", container.name), text, error.reason())

@@ -312,7 +312,7 @@ pub struct HelperInfo {
     pub id: ContainerId,
     /// When it was made.
     pub created_at: Timestamp,
-    /// Whether it still runs.
+    /// Whether it has not ended: it runs, or is about to.
     pub running: bool,
     /// Its labels.
     pub labels: BTreeMap<String, String>,

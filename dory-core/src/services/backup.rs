@@ -149,7 +149,7 @@ impl Dory {
             Some(known) => known.id.clone(),
             None => self.id_for_new(&container, &self.catalog.backups().await?.backups)?,
         };
-        let holds = Claim::on(&mounts, &quiet, &all);
+        let holds = Claim::on(&[&backup], &mounts, &quiet, &all);
         let plan = BackupPlan {
             backup,
             is_new: known.is_none(),
@@ -171,12 +171,19 @@ impl Dory {
     ) -> Result<BackupReport> {
         let run = self.begin_run(RunKind::Backup)?;
         events.phase(Phase::Prepare);
-        let (planned, helper, repository) = cancel
+        let first = cancel
             .or(async {
-                self.open_or_found_fleet().await?;
-                self.prepare(request, &run).await
+                self.open_or_found_fleet(events).await?;
+                self.plan(request).await
             })
             .await?;
+        let (planned, helper, repository) = match cancel.or(self.prepare(request, &first, &run)).await {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                self.end_run(&run, &first.plan.backup, None, false, Some(&error)).await;
+                return Err(error);
+            }
+        };
         let result = self.read_and_record(request, &planned, repository.as_ref(), &run, cancel, events).await;
         helper.close().await;
         let (point, complete) = match &result {
@@ -191,9 +198,9 @@ impl Dory {
     async fn prepare(
         &self,
         request: &BackupRequest,
+        first: &Planned,
         run: &RunStart,
     ) -> Result<(Planned, RunningHelper, Arc<dyn Repository>)> {
-        let first = self.plan(request).await?;
         let purpose = HelperPurpose { backup: &first.plan.backup, run: run.id, holds: &first.holds, writes: false };
         let helper = self.launch_helper(purpose, &first.plan.mounts).await?;
         let opened = async {
@@ -224,6 +231,8 @@ impl Dory {
         let (plan, container) = (&planned.plan, &planned.container);
         if planned.known.is_none() {
             self.create_or_meet(&plan.backup, container, now).await?;
+            let (fleet, _) = self.open_fleet().await?;
+            self.catalog.keep_fleet_copy(&plan.backup, fleet).await?;
         }
         let change = |backup: &mut Backup| {
             if backup.deleting_since.is_some() {

@@ -54,10 +54,49 @@ impl Catalog {
 
     /// What the fleet's servers agree on; `None` where `dory init` did not run yet.
     ///
+    /// Every key hangs on that one small document. Where it is gone although there are backups, it is put back from
+    /// the copy in one of them.
+    ///
     /// # Errors
-    /// The store's; `Corrupt`; `Unsupported` for a newer format.
+    /// The store's; `Corrupt`, also where it is gone and no copy is left; `Unsupported` for a newer format.
     pub async fn fleet(&self) -> Result<Option<Fleet>> {
-        Ok(self.read::<Fleet>(&fleet_key()?).await?.map(|(envelope, _)| envelope.body))
+        if let Some((envelope, _)) = self.read::<Fleet>(&fleet_key()?).await? {
+            return Ok(Some(envelope.body));
+        }
+        let mut lost = false;
+        for stat in self.store.list(&DocumentKey::parse("backups")?).await? {
+            lost = true;
+            let name = stat.key.as_str().trim_start_matches("backups/").trim_end_matches(".json");
+            let Some((copy, _)) = self.read::<Fleet>(&fleet_copy_key(name)?).await? else { continue };
+            return match self.create_fleet(&copy.body).await {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                    Ok(self.read::<Fleet>(&fleet_key()?).await?.map(|(envelope, _)| envelope.body))
+                }
+                put_back => {
+                    tracing::warn!(store = self.location(), "dory.json was gone, and was put back from a copy");
+                    put_back.map(|()| Some(copy.body))
+                }
+            };
+        }
+        if !lost {
+            return Ok(None);
+        }
+        let reason = "it is gone, but there are backups, which nobody can read without it";
+        Err(Error::new(ErrorKind::Corrupt, "read document", "dory.json", reason).with_hint(
+            "bring it back from an older version or a copy of the store, or make it anew with the recovery sheet: \
+             `dory init --fleet <fleet>`",
+        ))
+    }
+
+    /// Keeps a copy of the fleet's document with a backup's data, which is worth nothing without it.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn keep_fleet_copy(&self, backup: &BackupId, fleet: &Fleet) -> Result<()> {
+        match self.create(&fleet_copy_key(backup.as_str())?, fleet).await {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+            kept => kept,
+        }
     }
 
     /// Founds the fleet.
@@ -127,11 +166,12 @@ impl Catalog {
     ) -> Result<Backup> {
         let key = backup_key(id)?;
         for attempt in 0..ATTEMPTS {
-            let (mut envelope, version) = self.read::<Backup>(&key).await?.ok_or_else(|| no_such_backup(id))?;
+            let stored = self.store.get(&key).await?.ok_or_else(|| no_such_backup(id))?;
+            let mut envelope = Envelope::<Backup>::from_bytes(&key, &stored.bytes)?;
             change(&mut envelope.body)?;
             envelope.counter += 1;
             envelope.format = FORMAT;
-            match self.store.replace(&key, envelope.to_bytes(&key)?, &version).await {
+            match self.store.replace(&key, envelope.to_bytes_over(&key, &stored.bytes)?, &stored.version).await {
                 Ok(_) => return Ok(envelope.body),
                 Err(error) if error.kind() == ErrorKind::Conflict => self.clock.sleep(PAUSE * (attempt + 1)).await,
                 Err(error) => return Err(error),
@@ -178,6 +218,10 @@ impl Catalog {
 
 fn fleet_key() -> Result<DocumentKey> {
     DocumentKey::parse("dory.json")
+}
+
+fn fleet_copy_key(backup: &str) -> Result<DocumentKey> {
+    DocumentKey::parse(format!("data/{backup}/dory.json"))
 }
 
 fn backup_key(id: &BackupId) -> Result<DocumentKey> {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::container::{Container, MountKind};
+use crate::domain::id::BackupId;
 use crate::domain::plan::Quiet;
 use crate::domain::restore_point::PointMount;
 use crate::error::{Error, ErrorKind, Result};
@@ -13,7 +14,8 @@ use crate::ports::{ContainerRuntime, HelperInfo};
 /// The label on a helper that tells what its run holds.
 pub(super) const HOLDS_LABEL: &str = "dory.helper.holds";
 
-/// Names of what a run holds: the data it works on, and every container that uses it or stands still for it.
+/// Names of what a run holds: the backups it reads or writes, the data it works on, and every container that uses it or
+/// stands still for it.
 ///
 /// The containers that do not run count as well: one that stands still for another run looks just like that, and starts
 /// in the middle of this one.
@@ -22,8 +24,8 @@ pub(super) const HOLDS_LABEL: &str = "dory.helper.holds";
 pub(super) struct Claim(BTreeSet<String>);
 
 impl Claim {
-    /// What a run on `data` holds that quiets `quiet`, on a host with the containers `all`.
-    pub(super) fn on(data: &[PointMount], quiet: &[Quiet], all: &[Container]) -> Self {
+    /// What a run of `backups` holds that works on `data` and quiets `quiet`, on a host with the containers `all`.
+    pub(super) fn on(backups: &[&BackupId], data: &[PointMount], quiet: &[Quiet], all: &[Container]) -> Self {
         let uses = |container: &&Container| {
             container.mounts.iter().any(|mount| data.iter().any(|ours| mount.shares_data_with(&ours.as_mount())))
         };
@@ -33,7 +35,8 @@ impl Claim {
             MountKind::Volume { name, .. } => format!("volume {name}"),
             _ => format!("folder {}", mount.source.display()),
         });
-        Self(users.chain(stopped).chain(places).collect())
+        let backups = backups.iter().map(|backup| backup_entry(backup));
+        Self(users.chain(stopped).chain(places).chain(backups).collect())
     }
 
     /// The claim as a label's value.
@@ -48,8 +51,8 @@ impl Claim {
 
     /// Whether this run, whose helper is `own`, may go on: no other run holds any of the same.
     ///
-    /// The helper is there already, so of two runs that begin at once at least one sees the other. The one that began
-    /// earlier goes on; where that cannot be told, none does.
+    /// The helper is there already, so of two runs that begin at once at least one sees the other. Where both do, none
+    /// goes on: no clock can be trusted to tell who was first.
     ///
     /// # Errors
     /// `Conflict`, naming the other run's backup; the runtime's.
@@ -58,12 +61,8 @@ impl Claim {
             return Ok(());
         }
         let helpers = runtime.list_helpers().await?;
-        let began = helpers.iter().find(|helper| helper.id.as_str() == own).map(|helper| helper.created_at);
         let in_the_way = |helper: &&HelperInfo| {
-            helper.running
-                && helper.id.as_str() != own
-                && began.is_none_or(|began| helper.created_at <= began)
-                && !Self::of_helper(helper).0.is_disjoint(&self.0)
+            helper.running && helper.id.as_str() != own && !Self::of_helper(helper).0.is_disjoint(&self.0)
         };
         let Some(other) = helpers.iter().find(in_the_way) else { return Ok(()) };
         let backup = other.labels.get(backup_label).map_or("another backup", String::as_str);
@@ -71,4 +70,15 @@ impl Claim {
         Err(Error::new(ErrorKind::Conflict, "begin a run beside backup", backup, reason)
             .with_hint("wait for its end, and run the command again"))
     }
+}
+
+/// Whether a run on this host works with `backup`, as what it writes or as what it reads from.
+pub(super) async fn is_in_use(runtime: &dyn ContainerRuntime, backup: &BackupId) -> Result<bool> {
+    let entry = backup_entry(backup);
+    let helpers = runtime.list_helpers().await?;
+    Ok(helpers.iter().any(|helper| helper.running && Claim::of_helper(helper).0.contains(&entry)))
+}
+
+fn backup_entry(backup: &BackupId) -> String {
+    format!("backup {backup}")
 }

@@ -4,13 +4,13 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Dory;
-use super::helper::BACKUP_LABEL;
+use super::claim::is_in_use;
 use crate::domain::backup::{Backup, PointChoice};
 use crate::domain::id::{BackupId, PointId, SnapshotId};
 use crate::domain::restore_point::RestorePoint;
 use crate::domain::run::RunKind;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ports::{DocumentKey, HelperInfo};
+use crate::ports::DocumentKey;
 
 /// What a deletion takes away.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -97,22 +97,44 @@ impl Dory {
         if backup.server != self.config.server {
             let reason = format!("it belongs to server `{}`, and this is `{}`", backup.server, self.config.server);
             return Err(Error::new(ErrorKind::Conflict, "delete backup", &backup.name, reason).with_hint(format!(
-                "run it there, or take the backup over first: `dory edit {} --server {}`",
+                "run it there, or take the backup over first: `dory edit {} --to-server {}`",
                 backup.id, self.config.server
             )));
         }
-        self.refuse_beside_a_run(&plan.backup).await?;
+        self.mark_deleting(plan, true).await?;
+        // The mark keeps new runs away; one that began before it is seen here.
+        if let Err(error) = self.refuse_beside_a_run(&plan.backup).await {
+            self.mark_deleting(plan, false).await?;
+            return Err(error);
+        }
         if plan.whole { self.delete_whole(plan).await } else { self.delete_points(plan, &backup).await }
     }
 
-    /// A run on this host writes to the very data that is about to go. Without a container engine there is no run.
+    /// Writes into the catalog that what `plan` says is being deleted, or takes that back.
+    async fn mark_deleting(&self, plan: &DeletePlan, deleting: bool) -> Result<()> {
+        let now = self.clock.now();
+        let mark = |backup: &mut Backup| {
+            let planned = |point: &RestorePoint| plan.points.iter().any(|doomed| doomed.id == point.id);
+            if plan.whole && deleting && !backup.points.iter().all(planned) {
+                let reason = "it has got a new point since it was looked at";
+                return Err(Error::new(ErrorKind::Conflict, "delete backup", &backup.name, reason)
+                    .with_hint("run the command again"));
+            }
+            if plan.whole {
+                backup.deleting_since = deleting.then_some(backup.deleting_since.unwrap_or(now));
+            } else {
+                backup.points.iter_mut().filter(|point| planned(point)).for_each(|point| point.deleting = deleting);
+            }
+            Ok(())
+        };
+        self.catalog.update_backup(&plan.backup, mark).await.map(drop)
+    }
+
+    /// A run on this host works with the very data that is about to go. Without a container engine there is no run.
     async fn refuse_beside_a_run(&self, backup: &BackupId) -> Result<()> {
         let Ok(runtime) = self.runtime() else { return Ok(()) };
-        let works_on_it = |helper: &HelperInfo| {
-            helper.running && helper.labels.get(BACKUP_LABEL).map(String::as_str) == Some(backup.as_str())
-        };
-        if runtime.list_helpers().await?.iter().any(works_on_it) {
-            let reason = "a run is working on it at this moment";
+        if is_in_use(runtime.as_ref(), backup).await? {
+            let reason = "a run is working with it at this moment";
             return Err(Error::new(ErrorKind::Conflict, "delete from backup", backup.as_str(), reason)
                 .with_hint("wait for its end, or interrupt it"));
         }
@@ -120,12 +142,6 @@ impl Dory {
     }
 
     async fn delete_whole(&self, plan: &DeletePlan) -> Result<DeleteReport> {
-        let now = self.clock.now();
-        let mark = |backup: &mut Backup| {
-            backup.deleting_since.get_or_insert(now);
-            Ok(())
-        };
-        self.catalog.update_backup(&plan.backup, mark).await?;
         self.catalog.delete_data(&DocumentKey::parse(format!("data/{}", plan.backup))?).await?;
         self.catalog.delete_backup(&plan.backup).await?;
         Ok(DeleteReport { plan: plan.clone(), freed_bytes: None, later_bytes: 0 })
@@ -133,12 +149,6 @@ impl Dory {
 
     async fn delete_points(&self, plan: &DeletePlan, backup: &Backup) -> Result<DeleteReport> {
         let going = |point: &RestorePoint| plan.points.iter().any(|doomed| doomed.id == point.id);
-        let mark = |backup: &mut Backup| {
-            backup.points.iter_mut().filter(|point| going(point)).for_each(|point| point.deleting = true);
-            Ok(())
-        };
-        self.catalog.update_backup(&backup.id, mark).await?;
-
         let (mut freed, mut later) = (0, 0);
         for engine in backup.engines.iter().copied() {
             let snapshots: Vec<SnapshotId> = backup

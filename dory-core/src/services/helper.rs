@@ -108,6 +108,7 @@ impl Dory {
     /// # Errors
     /// Whatever would keep a backup from beginning: the image, the network, the store, the key.
     pub async fn try_helper(&self) -> Result<()> {
+        self.open_fleet().await?;
         let backup = BackupId::parse("doctor")?;
         let run = RunId::new(self.clock.now(), noise()?);
         let purpose = HelperPurpose { backup: &backup, run, holds: &Claim::default(), writes: false };

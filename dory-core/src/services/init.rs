@@ -30,13 +30,25 @@ pub struct InitReport {
 
 /// Founds the fleet in the store, or joins the one that is there. Running it again changes nothing.
 ///
-/// Where the user said nothing about encryption, a passphrase is made; it is in the report and nowhere else.
+/// Where the user said nothing about encryption, a passphrase is made; it is in the report and nowhere else. With
+/// `known`, the fleet's id from a recovery sheet, a document that was lost is made anew; its passphrase must be given
+/// then, and nothing can prove it before a repository is opened.
 ///
 /// # Errors
-/// `WrongKey` if the fleet is there and has another key; the store's.
-pub async fn init(catalog: &Catalog, encryption: Option<&Encryption>, now: Timestamp) -> Result<InitReport> {
-    if let Some(fleet) = catalog.fleet().await? {
-        return join(catalog, fleet, encryption);
+/// `WrongKey` if the fleet is there and has another key; `Corrupt` if its document is lost and nothing is known of it;
+/// `InvalidInput` for a lost fleet without its passphrase; the store's.
+pub async fn init(
+    catalog: &Catalog,
+    encryption: Option<&Encryption>,
+    known: Option<&str>,
+    now: Timestamp,
+) -> Result<InitReport> {
+    match (catalog.fleet().await, known) {
+        (Ok(Some(fleet)), _) => return join(catalog, fleet, encryption),
+        (Ok(None), None) => {}
+        (Ok(None), Some(_)) => encryption.map(drop).ok_or_else(no_key)?,
+        (Err(error), Some(_)) if error.kind() == ErrorKind::Corrupt => encryption.map(drop).ok_or_else(no_key)?,
+        (Err(error), _) => return Err(error),
     }
     let (chosen, made) = match encryption {
         Some(encryption) => (encryption.clone(), None),
@@ -45,7 +57,11 @@ pub async fn init(catalog: &Catalog, encryption: Option<&Encryption>, now: Times
             (Encryption::Passphrase(passphrase.clone()), Some(passphrase))
         }
     };
-    let (fleet, key) = Fleet::new(RunId::new(now, noise()?).to_string(), now, &chosen)?;
+    let id = match known {
+        Some(id) => id.to_owned(),
+        None => RunId::new(now, noise()?).to_string(),
+    };
+    let (fleet, key) = Fleet::new(id, now, &chosen)?;
     match catalog.create_fleet(&fleet).await {
         Ok(()) => {}
         // Another server was faster: its key counts, not the one just made.

@@ -156,11 +156,12 @@ impl Dory {
 
     /// Opens the fleet, or founds it where there is none yet and the user said whether and with what to encrypt: the
     /// first backup needs no `dory init`.
-    async fn open_or_found_fleet(&self) -> Result<()> {
+    async fn open_or_found_fleet(&self, events: &RunEvents) -> Result<()> {
         match self.open_fleet().await {
             Err(error) if error.kind() == ErrorKind::NotFound && self.catalog.fleet().await?.is_none() => {
                 let encryption = self.config.encryption.as_ref().ok_or_else(no_key)?;
-                init(&self.catalog, Some(encryption), self.clock.now()).await?;
+                init(&self.catalog, Some(encryption), None, self.clock.now()).await?;
+                events.send(RunEvent::Founded { store: self.catalog.location() });
                 self.open_fleet().await.map(drop)
             }
             opened => opened.map(drop),

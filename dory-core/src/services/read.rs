@@ -48,7 +48,7 @@ impl Dory {
         recursive: bool,
     ) -> Result<Vec<FileEntry>> {
         let backup = self.find_backup(reference).await?;
-        let point = backup.find_point(choice)?;
+        let point = backup.find_whole_point(choice)?;
         if path == Path::new("/") && !recursive {
             return Ok(point.mounts.iter().map(|mount| mount_entry(&mount.destination)).collect());
         }
@@ -75,7 +75,7 @@ impl Dory {
         out: &mut (dyn AsyncWrite + Send + Unpin),
     ) -> Result<u64> {
         let backup = self.find_backup(reference).await?;
-        let point = backup.find_point(choice)?;
+        let point = backup.find_whole_point(choice)?;
         let file = in_snapshot(point, path)?;
         let reader = self.open_reader(&backup, point.engine).await?;
         let length = reader.repository().read_file(&point.snapshot, &file, out).await;

@@ -148,7 +148,7 @@ impl Dory {
 
     pub(super) async fn plan_restore_in_full(&self, choice: &RestoreChoice) -> Result<PlannedRestore> {
         let backup = self.find_backup(&choice.backup).await?;
-        let point = backup.find_point(&choice.point)?.clone();
+        let point = backup.find_whole_point(&choice.point)?.clone();
         let container = self.target_of(choice, &backup, &point).await?;
         let forbidden = self.forbidden().await?;
         let (available, left_out) =
@@ -193,7 +193,7 @@ impl Dory {
         let data_use = DataUse { target: container.as_ref(), data: &targets, access: Access::Write };
         let (quiet, _) = choose_quiet(data_use, &all, &forbidden)?;
         let home = self.home_of(container.as_ref(), &backup).await?;
-        let holds = Claim::on(&targets, &quiet, &all);
+        let holds = Claim::on(&[&backup.id, &home], &targets, &quiet, &all);
         let plan = RestorePlan {
             backup: backup.id.clone(),
             point: point.id,

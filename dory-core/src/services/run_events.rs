@@ -20,6 +20,11 @@ pub enum RunEvent {
         /// Which.
         phase: Phase,
     },
+    /// The store held nothing, and was set up.
+    Founded {
+        /// Its URL.
+        store: String,
+    },
     /// A container is being stopped or paused.
     Quieting {
         /// Which.

@@ -8,6 +8,7 @@ use dory_core::domain::keys::Encryption;
 use dory_core::domain::policy::{PolicyOverrides, StopMode};
 use dory_core::domain::restore_point::Consistency;
 use dory_core::domain::secret::Secret;
+use dory_core::ports::DocumentKey;
 use dory_core::services::{BackupRequest, Cancel, History, RunEvent, RunEvents};
 
 use super::bench::Bench;
@@ -261,6 +262,50 @@ async fn nothing_is_deleted_beside_a_run_that_works_on_it() {
     drop(release);
     run.await.unwrap().unwrap();
     assert_eq!(bench.dory.find_backup("db").await.unwrap().points.len(), 2);
+    let plan = bench.dory.plan_delete("db", None).await.unwrap();
     bench.dory.run_delete(&plan).await.unwrap();
     assert!(bench.dory.find_backup("db").await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_user_says_is_stronger_than_the_containers_label() {
+    let bench = Bench::new();
+    bench.runtime.container("db").volume("db-data", "/data").label("dory.stop", "none").running();
+    bench.write("db-data", "rows", "one");
+    let with = |stop| {
+        let policy = PolicyOverrides { stop, ..PolicyOverrides::default() };
+        BackupRequest { policy, ..request("db") }
+    };
+    let by_label = bench.dory.plan_backup(&with(None)).await.unwrap();
+    assert_eq!((by_label.quiet.len(), by_label.left_running.len()), (0, 1));
+    let by_flag = bench.dory.plan_backup(&with(Some(StopMode::Stop))).await.unwrap();
+    assert_eq!((by_flag.quiet.len(), by_flag.left_running.len()), (1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_could_not_begin_is_recorded_as_failed() {
+    let bench = Bench::new();
+    bench.database("db");
+    bench.back_up("db").await.unwrap();
+    bench.faults.restic.fail_next("open", ErrorKind::WrongKey);
+    bench.back_up("db").await.unwrap_err();
+    let folder = DocumentKey::parse("runs/server-1").unwrap();
+    let runs = bench.catalog.port().list(&folder).await.unwrap();
+    assert_eq!(runs.len(), 2);
+    let last = bench.catalog.peek(runs[1].key.as_str()).unwrap();
+    assert!(last.contains("failed") && last.contains("wrong-key"), "{last}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_set_up_by_a_first_backup_says_so() {
+    let bench = Bench::new();
+    bench.database("db");
+    let heard = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let sink = std::sync::Arc::clone(&heard);
+    let events = RunEvents::new(move |event| sink.lock().unwrap().push(event));
+    for _ in 0..2 {
+        bench.dory.run_backup(&request("db"), &Cancel::new(), &events).await.unwrap();
+    }
+    let heard = heard.lock().unwrap();
+    assert_eq!(heard.iter().filter(|event| matches!(event, RunEvent::Founded { .. })).count(), 1);
 }

@@ -111,3 +111,54 @@ async fn what_a_restore_overwrote_is_never_the_latest() {
     let again = bench.restore(&RestoreChoice::newest_of("db")).await.unwrap();
     assert_eq!(again.plan.point, good.id);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_deleted_that_a_restore_reads_or_writes() {
+    let bench = Bench::new();
+    bench.database("db");
+    bench.database("copy");
+    bench.back_up("db").await.unwrap();
+    let mut writing = bench.faults.restic.hold_next("restore");
+    let restore = tokio::spawn({
+        let dory = bench.dory.clone();
+        let choice = RestoreChoice { into: Some("copy".into()), ..RestoreChoice::newest_of("db") };
+        async move { dory.run_restore(&choice, &Cancel::new(), &RunEvents::ignored()).await }
+    });
+    writing.reached().await;
+    for backup in ["db", "copy"] {
+        let plan = bench.dory.plan_delete(backup, None).await.unwrap();
+        let error = bench.dory.run_delete(&plan).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+        assert_eq!(bench.dory.find_backup(backup).await.unwrap().deleting_since, None);
+    }
+    writing.release();
+    restore.await.unwrap().unwrap();
+    let plan = bench.dory.plan_delete("db", None).await.unwrap();
+    bench.dory.run_delete(&plan).await.unwrap();
+    bench.assert_tidy();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_being_deleted_is_not_read_any_more() {
+    let bench = Bench::new();
+    bench.database("db");
+    bench.back_up("db").await.unwrap();
+    let plan = bench.dory.plan_delete("db", None).await.unwrap();
+    bench.faults.catalog.fail_next("delete_tree", ErrorKind::Unavailable);
+    bench.dory.run_delete(&plan).await.unwrap_err();
+    let error = bench.restore(&RestoreChoice::newest_of("db")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+    assert_eq!(bench.runtime.state_of("db"), ContainerState::Running);
+    bench.dory.run_delete(&plan).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_with_a_point_nobody_saw_is_not_deleted() {
+    let bench = Bench::new();
+    bench.database("db");
+    bench.back_up("db").await.unwrap();
+    let plan = bench.dory.plan_delete("db", None).await.unwrap();
+    bench.back_up("db").await.unwrap();
+    assert_eq!(bench.dory.run_delete(&plan).await.unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(bench.dory.find_backup("db").await.unwrap().points.len(), 2);
+}

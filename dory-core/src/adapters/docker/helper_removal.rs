@@ -35,7 +35,10 @@ impl DockerRuntime {
                 Ok(HelperInfo {
                     id: ContainerId::parse(raw.id.unwrap_or_default())?,
                     created_at: raw.created.and_then(|at| Timestamp::from_second(at).ok()).unwrap_or_default(),
-                    running: raw.state == Some(ContainerSummaryStateEnum::RUNNING),
+                    running: !matches!(
+                        raw.state,
+                        Some(ContainerSummaryStateEnum::EXITED | ContainerSummaryStateEnum::DEAD)
+                    ),
                     labels: raw.labels.unwrap_or_default().into_iter().collect(),
                 })
             })

@@ -24,6 +24,8 @@ const DEADLINE: Duration = Duration::from_secs(75);
 /// that broke off in the middle and for what only looks like a refusal.
 const ATTEMPTS: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(100);
+/// How many objects of a tree are deleted in one operation.
+const TREE_PART: usize = 1000;
 
 /// Documents as objects.
 ///
@@ -273,12 +275,20 @@ impl CatalogStore for ObjectCatalogStore {
     }
 
     async fn delete_tree(&self, folder: &DocumentKey) -> Result<u64> {
+        // Part by part, each with the time that one operation has: a large tree takes as long as it takes.
         let path = Path::from(folder.as_str());
-        let delete = || async {
-            let found = self.objects.list(Some(&path)).map_ok(|meta| meta.location).boxed();
-            self.objects.delete_stream(found).try_fold(0, |count, _| async move { Ok(count + 1) }).await
-        };
-        self.persist("delete everything in", folder.as_str(), delete, || true).await
+        let mut total = 0;
+        loop {
+            let delete = || async {
+                let found = self.objects.list(Some(&path)).take(TREE_PART).map_ok(|meta| meta.location).boxed();
+                self.objects.delete_stream(found).try_fold(0, |count, _| async move { Ok(count + 1) }).await
+            };
+            let count: u64 = self.persist("delete everything in", folder.as_str(), delete, || true).await?;
+            if count == 0 {
+                return Ok(total);
+            }
+            total += count;
+        }
     }
 }
 
