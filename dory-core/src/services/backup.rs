@@ -1,26 +1,26 @@
 //! Backing up one container.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::cancel::{Cancel, CancelOnDrop};
-use super::helper::{HelperPurpose, RunningHelper, folder_of};
+use super::helper::{HelperPurpose, RunningHelper};
+use super::passes::ReadReport;
 use super::run_events::{Phase, RunEvents};
 use super::run_record::RunStart;
 use super::stop_window::StopWindow;
 use super::{Dory, noise};
 use crate::domain::backup::Backup;
 use crate::domain::container::Container;
-use crate::domain::event::{Warning, WarningKind};
 use crate::domain::id::{BackupId, PointId, ServerName};
 use crate::domain::plan::{Access, BackupPlan, DataUse, choose_mounts, choose_quiet};
 use crate::domain::policy::{Policy, PolicyOverrides};
 use crate::domain::restore_point::{Consistency, PointOrigin, PointSize, RestorePoint};
 use crate::domain::run::RunKind;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ports::{EngineEvent, OpenMode, Repository, SnapshotReport, SnapshotRequest};
+use crate::ports::{FreezeReport, OpenMode, Repository};
 
 /// What to back up, and how.
 #[derive(Clone, Debug, Default)]
@@ -62,6 +62,8 @@ pub struct BackupReport {
     pub server: ServerName,
     /// The new restore point.
     pub point: RestorePoint,
+    /// What was kept aside while containers stood still; `None` where everything was read then.
+    pub frozen: Option<FreezeReport>,
     /// Set where a container that ran before does not run now. The point is good all the same.
     #[serde(skip)]
     pub containers_down: Option<Error>,
@@ -72,14 +74,6 @@ pub(super) struct Planned {
     pub(super) plan: BackupPlan,
     pub(super) container: Container,
     pub(super) known: Option<Arc<Backup>>,
-}
-
-/// What a read gave.
-pub(super) struct ReadReport {
-    pub(super) snapshot: SnapshotReport,
-    pub(super) warnings: Vec<Warning>,
-    pub(super) warning_count: u64,
-    pub(super) changed_while_read: bool,
 }
 
 impl Dory {
@@ -186,7 +180,7 @@ impl Dory {
     /// Everything that can fail without harm: helper, repository, key, a first write to the catalog.
     async fn prepare(&self, planned: &Planned, run: &RunStart) -> Result<(RunningHelper, Arc<dyn Repository>)> {
         let plan = &planned.plan;
-        let purpose = HelperPurpose { backup: &plan.backup, run: run.id, writes: false };
+        let purpose = HelperPurpose { scratch: self.freezes(plan)?, ..HelperPurpose::reading(&plan.backup, run.id) };
         let helper = self.launch_helper(purpose, &plan.mounts).await?;
         let opened = async {
             let Policy { engine, engine_options, .. } = &plan.policy;
@@ -244,17 +238,23 @@ impl Dory {
         let id = PointId::new(run.started_at, noise()?);
         let (runtime, clock) = (self.runtime()?, Arc::clone(&self.clock));
 
+        let pass = self.pass(planned, repository, id, events)?;
+        let warmed = cancel.or(pass.warm_up()).await?;
         let (window, quieted) =
             cancel_before(cancel, StopWindow::open(runtime, clock, &plan.quiet, events.clone())).await?;
         let taken_at = window.quiet_since();
-        let read = match quieted {
-            Ok(()) => cancel.or(self.read(planned, repository, id, taken_at, events)).await,
+        let inside = match quieted {
+            Ok(()) => cancel.or(warmed.stand_still(taken_at)).await,
             Err(error) => Err(error),
         };
         let closed = window.close().await;
         let stop_window = closed.length;
         let down = closed.into_error();
-        let read = match (read, down) {
+        let read = match inside {
+            Ok(inside) => cancel.or(inside.finish(taken_at)).await,
+            Err(error) => Err(error),
+        };
+        let (read, containers_down) = match (read, down) {
             (Ok(read), down) => (read, down),
             (Err(error), None) => return Err(error),
             (Err(error), Some(down)) => {
@@ -264,7 +264,7 @@ impl Dory {
         };
 
         events.phase(Phase::Record);
-        let (read, containers_down) = read;
+        let frozen = read.frozen;
         let point = RestorePoint {
             id,
             taken_at,
@@ -285,46 +285,8 @@ impl Dory {
             container: plan.container.to_string(),
             server: self.config.server.clone(),
             point,
+            frozen,
             containers_down,
-        })
-    }
-
-    /// Lets the engine read what was planned, and gathers its warnings.
-    pub(super) async fn read(
-        &self,
-        planned: &Planned,
-        repository: &dyn Repository,
-        id: PointId,
-        taken_at: Timestamp,
-        events: &RunEvents,
-    ) -> Result<ReadReport> {
-        events.phase(Phase::Read);
-        let plan = &planned.plan;
-        let newest = planned.known.as_ref().and_then(|known| {
-            known.points.iter().rev().find(|point| point.engine == plan.policy.engine && !point.deleting)
-        });
-        let request = SnapshotRequest {
-            sources: plan.mounts.iter().map(folder_of).collect(),
-            exclude: plan.policy.exclude.clone(),
-            taken_at,
-            host: self.config.server.to_string(),
-            tags: vec![format!("dory:{id}"), plan.container.to_string()],
-            parent: newest.map(|point| point.snapshot.clone()),
-        };
-        let gathered = Arc::new(Mutex::new(Gathered::default()));
-        let sink = Arc::clone(&gathered);
-        let engine_events = events.for_engine(move |event| {
-            if let EngineEvent::Warning(warning) = event {
-                sink.lock().unwrap_or_else(PoisonError::into_inner).add(warning);
-            }
-        });
-        let snapshot = repository.backup(&request, &engine_events).await?;
-        let gathered = std::mem::take(&mut *gathered.lock().unwrap_or_else(PoisonError::into_inner));
-        Ok(ReadReport {
-            snapshot,
-            warnings: gathered.kept,
-            warning_count: gathered.count,
-            changed_while_read: gathered.changed_while_read,
         })
     }
 }
@@ -363,28 +325,6 @@ pub(super) fn point_of(
         name: None,
         description: None,
         deleting: false,
-    }
-}
-
-#[derive(Default)]
-struct Gathered {
-    kept: Vec<Warning>,
-    count: u64,
-    changed_while_read: bool,
-}
-
-impl Gathered {
-    fn add(&mut self, warning: &Warning) {
-        self.count += 1;
-        self.changed_while_read |= warning.kind == WarningKind::ChangedWhileRead;
-        if self.kept.len() < RestorePoint::WARNINGS_KEPT {
-            self.kept.push(warning.clone());
-        } else if warning.kind.loses_data()
-            && let Some(lesser) = self.kept.iter_mut().find(|kept| !kept.kind.loses_data())
-        {
-            // What lost data must not drown in what did not.
-            *lesser = warning.clone();
-        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{Dory, insist, noise};
 use crate::agent::{self, AgentConnection, RemoteEngine};
 use crate::domain::container::MountKind;
-use crate::domain::id::{BackupId, ContainerId, ContainerName, RunId};
+use crate::domain::id::{BackupId, ContainerId, ContainerName, RunId, ServerName, VolumeName};
 use crate::domain::policy::EngineKind;
 use crate::domain::restore_point::PointMount;
 use crate::error::{Error, ErrorKind, Result};
@@ -17,6 +17,9 @@ use crate::ports::{
 
 /// Where a helper sees the volumes.
 const BACKUP_ROOT: &str = "/backup";
+
+/// Where a helper keeps things aside.
+pub(super) const SCRATCH: &str = "/scratch";
 
 /// The label that names the backup a helper works on.
 pub(super) const BACKUP_LABEL: &str = "dory.helper.backup";
@@ -33,6 +36,24 @@ pub(super) struct HelperPurpose<'a> {
     pub(super) run: RunId,
     /// Whether it may write to the volumes.
     pub(super) writes: bool,
+    /// Whether it needs a place to keep things aside: [`SCRATCH`].
+    pub(super) scratch: bool,
+}
+
+impl<'a> HelperPurpose<'a> {
+    /// One that reads and needs nothing else.
+    pub(super) fn reading(backup: &'a BackupId, run: RunId) -> Self {
+        Self { backup, run, writes: false, scratch: false }
+    }
+
+    fn labels(&self, server: &ServerName) -> BTreeMap<String, String> {
+        let labels = [
+            ("dory.helper.server", server.to_string()),
+            (BACKUP_LABEL, self.backup.to_string()),
+            ("dory.helper.run", self.run.to_string()),
+        ];
+        labels.map(|(name, value)| (name.to_owned(), value)).into()
+    }
 }
 
 /// A helper that runs an agent. [`close`](Self::close) removes it; so does dropping it, a little later.
@@ -63,11 +84,13 @@ impl Dory {
             })
             .collect();
         helper_mounts.extend(self.config.helper.store_mount.clone());
-        let labels = [
-            ("dory.helper.server", self.config.server.to_string()),
-            (BACKUP_LABEL, purpose.backup.to_string()),
-            ("dory.helper.run", purpose.run.to_string()),
-        ];
+        let scratch = if purpose.scratch { Some(self.make_scratch(runtime.as_ref(), &purpose).await?) } else { None };
+        helper_mounts.extend(scratch.iter().map(|volume| HelperMount {
+            source: HelperSource::Volume(volume.clone()),
+            target: PathBuf::from(SCRATCH),
+            writable: true,
+        }));
+        let mut guard = RemovedOnDrop { runtime: Arc::clone(&runtime), id: None, scratch };
         let spec = HelperSpec {
             name: ContainerName::parse(format!("dory-{}", purpose.backup))?,
             image,
@@ -75,24 +98,43 @@ impl Dory {
             mounts: helper_mounts,
             network: self.config.helper.network,
             capabilities: CAPABILITIES.to_vec(),
-            labels: labels.map(|(name, value)| (name.to_owned(), value)).into(),
+            labels: purpose.labels(&self.config.server),
         };
-        let helper = runtime.launch_helper(&spec).await.map_err(|error| match error.kind() {
-            ErrorKind::Conflict => {
-                let reason = "another run is working on it at this moment";
-                Error::new(ErrorKind::Conflict, "begin a run of backup", purpose.backup.as_str(), reason)
-                    .with_source(error)
-            }
+        let launched = runtime.launch_helper(&spec).await.map_err(|error| match error.kind() {
+            ErrorKind::Conflict => busy(purpose.backup, error),
             _ => error,
-        })?;
-        let guard = RemovedOnDrop { runtime, id: Some(helper.id.clone()) };
-        match AgentConnection::connect(helper).await {
+        });
+        let connected = match launched {
+            Ok(helper) => {
+                guard.id = Some(helper.id.clone());
+                AgentConnection::connect(helper).await
+            }
+            Err(error) => Err(error),
+        };
+        match connected {
             Ok(connection) => Ok(RunningHelper { connection, guard }),
             Err(error) => {
                 guard.remove().await;
                 Err(error)
             }
         }
+    }
+
+    /// Makes the volume that one helper of a backup keeps things aside in. What an earlier run left of it goes.
+    async fn make_scratch(&self, runtime: &dyn ContainerRuntime, purpose: &HelperPurpose<'_>) -> Result<VolumeName> {
+        let name = VolumeName::parse(format!("dory-scratch-{}", purpose.backup))?;
+        let labels = purpose.labels(&self.config.server);
+        let made = match runtime.create_volume(&name, &labels).await {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                runtime.remove_volume(&name).await.map_err(|error| match error.kind() {
+                    ErrorKind::Conflict => busy(purpose.backup, error),
+                    _ => error,
+                })?;
+                runtime.create_volume(&name, &labels).await
+            }
+            made => made,
+        };
+        made.map(|_| name)
     }
 
     /// Launches a helper that sees no volumes, and has it reach for the store.
@@ -102,7 +144,7 @@ impl Dory {
     pub async fn try_helper(&self) -> Result<()> {
         let backup = BackupId::parse("doctor")?;
         let run = RunId::new(self.clock.now(), noise()?);
-        let helper = self.launch_helper(HelperPurpose { backup: &backup, run, writes: false }, &[]).await?;
+        let helper = self.launch_helper(HelperPurpose::reading(&backup, run), &[]).await?;
         let options = BTreeMap::new();
         let opened = self.open_in_helper(&helper, &backup, EngineKind::Restic, &options, OpenMode::Existing).await;
         helper.close().await;
@@ -139,30 +181,44 @@ impl RunningHelper {
 struct RemovedOnDrop {
     runtime: Arc<dyn ContainerRuntime>,
     id: Option<ContainerId>,
+    scratch: Option<VolumeName>,
 }
 
 impl RemovedOnDrop {
     async fn remove(mut self) {
-        if let Some(id) = self.id.take() {
-            remove(self.runtime.as_ref(), &id).await;
-        }
+        remove(self.runtime.as_ref(), self.id.take(), self.scratch.take()).await;
     }
 }
 
 impl Drop for RemovedOnDrop {
     fn drop(&mut self) {
-        let Some(id) = self.id.take() else { return };
+        let (id, scratch) = (self.id.take(), self.scratch.take());
+        if id.is_none() && scratch.is_none() {
+            return;
+        }
         let runtime = Arc::clone(&self.runtime);
         if let Ok(handle) = tokio::runtime::Handle::try_current() {
-            handle.spawn(async move { remove(runtime.as_ref(), &id).await });
+            handle.spawn(async move { remove(runtime.as_ref(), id, scratch).await });
         }
     }
 }
 
-async fn remove(runtime: &dyn ContainerRuntime, id: &ContainerId) {
-    if let Err(error) = insist(|| runtime.remove_helper(id)).await {
+async fn remove(runtime: &dyn ContainerRuntime, helper: Option<ContainerId>, scratch: Option<VolumeName>) {
+    if let Some(id) = helper
+        && let Err(error) = insist(|| runtime.remove_helper(&id)).await
+    {
         tracing::warn!(helper = id.short(), %error, "a helper could not be removed");
     }
+    if let Some(volume) = scratch
+        && let Err(error) = insist(|| runtime.remove_volume(&volume)).await
+    {
+        tracing::warn!(%volume, %error, "a scratch volume could not be removed");
+    }
+}
+
+fn busy(backup: &BackupId, error: Error) -> Error {
+    let reason = "another run is working on it at this moment";
+    Error::new(ErrorKind::Conflict, "begin a run of backup", backup.as_str(), reason).with_source(error)
 }
 
 /// Where a helper sees a mount.

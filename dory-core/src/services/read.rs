@@ -91,7 +91,7 @@ impl Dory {
             return Ok(Reader { repository: here.open(&spec, OpenMode::Existing).await?, helper: None });
         }
         let run = RunId::new(self.clock.now(), noise()?);
-        let helper = self.launch_helper(HelperPurpose { backup: &backup.id, run, writes: false }, &[]).await?;
+        let helper = self.launch_helper(HelperPurpose::reading(&backup.id, run), &[]).await?;
         match self.open_in_helper(&helper, &backup.id, engine, options, OpenMode::Existing).await {
             Ok(repository) => Ok(Reader { repository, helper: Some(helper) }),
             Err(error) => {

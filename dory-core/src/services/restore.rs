@@ -143,7 +143,7 @@ impl Dory {
     }
 
     async fn launch_for(&self, plan: &RestorePlan, run: &RunStart) -> Result<RunningHelper> {
-        let purpose = HelperPurpose { backup: &plan.home, run: run.id, writes: true };
+        let purpose = HelperPurpose { writes: true, ..HelperPurpose::reading(&plan.home, run.id) };
         let targets: Vec<PointMount> = plan.mounts.iter().map(|mount| mount.to.clone()).collect();
         self.launch_helper(purpose, &targets).await
     }

@@ -3,5 +3,6 @@
 mod backing_up;
 mod bench;
 mod catalog_calls;
+mod freezing;
 mod restoring;
 mod sweep;

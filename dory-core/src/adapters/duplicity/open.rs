@@ -60,6 +60,10 @@ impl BackupEngine for DuplicityEngine {
         CustomOptions::parse(options).map(drop)
     }
 
+    fn freezes(&self, _options: &BTreeMap<String, String>) -> bool {
+        false
+    }
+
     async fn open(&self, spec: &RepositorySpec, mode: OpenMode) -> Result<Arc<dyn Repository>> {
         let session = Session::new(&self.settings, spec, self.cache_lock(spec))?;
         prepare_scratch(&self.settings).await?;

@@ -14,8 +14,8 @@ use crate::domain::entry_path::EntryPath;
 use crate::domain::id::SnapshotId;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{
-    Events, FileEntry, PruneReport, Repository, RepositoryStats, RestoreReport, RestoreRequest, Snapshot,
-    SnapshotReport, SnapshotRequest, VerifyDepth, VerifyReport,
+    Events, FileEntry, FreezeReport, PruneReport, Repository, RepositoryStats, RestoreReport, RestoreRequest, Snapshot,
+    SnapshotReport, SnapshotRequest, VerifyDepth, VerifyReport, WarmReport,
 };
 
 /// One open repository: its key is proven.
@@ -83,6 +83,14 @@ impl DuplicityRepository {
 
 #[async_trait]
 impl Repository for DuplicityRepository {
+    async fn warm(&self, _request: &SnapshotRequest, _events: &Events) -> Result<WarmReport> {
+        Err(cannot_freeze())
+    }
+
+    async fn freeze(&self, _events: &Events) -> Result<FreezeReport> {
+        Err(cannot_freeze())
+    }
+
     async fn backup(&self, request: &SnapshotRequest, events: &Events) -> Result<SnapshotReport> {
         let last = LastTold::default();
         let heard = last.listen(events);
@@ -142,4 +150,8 @@ impl Repository for DuplicityRepository {
     async fn stats(&self) -> Result<RepositoryStats> {
         self.count().await
     }
+}
+
+fn cannot_freeze() -> Error {
+    Error::new(ErrorKind::Unsupported, "read ahead", "duplicity", "it reads everything in one pass")
 }

@@ -107,6 +107,7 @@ fn reading(path: &Path) -> SnapshotRequest {
         host: "host-1".to_owned(),
         tags: vec!["point-1".to_owned(), "shop, db".to_owned()],
         parent: None,
+        scratch: None,
     }
 }
 
