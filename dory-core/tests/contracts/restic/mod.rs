@@ -2,6 +2,7 @@
 
 mod damage;
 mod fidelity;
+mod freezing;
 mod interchange;
 mod scale;
 mod side_by_side;
