@@ -56,7 +56,7 @@ fn compile(bench: &Bench) -> Option<std::path::PathBuf> {
 /// Makes a container that runs the program, with a volume at `/data`.
 fn run(bench: &Bench, name: &str, volume: &str, writer: &Path, arguments: &[&str]) {
     let volume = format!("{volume}:/data");
-    let first = ["create", "--name", name, "-v", &volume, &bench.name, "/writer"];
+    let first = ["create", "--network", "none", "--name", name, "-v", &volume, &bench.name, "/writer"];
     docker(&[&first, arguments].concat());
     docker(&["cp", &writer.display().to_string(), &format!("{name}:/writer")]);
 }

@@ -12,7 +12,7 @@ use crate::domain::policy::EngineKind;
 use crate::domain::restore_point::PointMount;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{
-    BackupEngine, ContainerRuntime, HelperMount, HelperSource, HelperSpec, MountFolder, OpenMode, Repository,
+    BackupEngine, ContainerRuntime, HelperInfo, HelperMount, HelperSource, HelperSpec, MountFolder, OpenMode, Repository,
 };
 
 /// Where a helper sees the volumes.
@@ -126,14 +126,15 @@ impl Dory {
         let labels = purpose.labels(&self.config.server);
         let made = match runtime.create_volume(&name, &labels).await {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                runtime.remove_volume(&name).await.map_err(|error| match error.kind() {
-                    ErrorKind::Conflict => busy(purpose.backup, error),
-                    _ => error,
-                })?;
+                remove_leftover(runtime, &name, purpose.backup).await?;
                 runtime.create_volume(&name, &labels).await
             }
             made => made,
         };
+        if made.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unavailable) {
+            // It may be there all the same. Nobody else makes one while ours may be.
+            let _ = runtime.remove_volume(&name).await;
+        }
         made.map(|_| name)
     }
 
@@ -214,6 +215,26 @@ async fn remove(runtime: &dyn ContainerRuntime, helper: Option<ContainerId>, scr
     {
         tracing::warn!(%volume, %error, "a scratch volume could not be removed");
     }
+}
+
+/// Removes an earlier run's scratch volume, and that run's helper, which holds it even when it has ended.
+async fn remove_leftover(runtime: &dyn ContainerRuntime, volume: &VolumeName, backup: &BackupId) -> Result<()> {
+    let Err(in_use) = runtime.remove_volume(volume).await else { return Ok(()) };
+    if in_use.kind() != ErrorKind::Conflict {
+        return Err(in_use);
+    }
+    let helpers = runtime.list_helpers().await?;
+    let of_backup = |helper: &&HelperInfo| helper.labels.get(BACKUP_LABEL).is_some_and(|label| *label == backup.as_str());
+    for helper in helpers.iter().filter(of_backup) {
+        if helper.running {
+            return Err(busy(backup, in_use));
+        }
+        runtime.remove_helper(&helper.id).await?;
+    }
+    runtime.remove_volume(volume).await.map_err(|error| match error.kind() {
+        ErrorKind::Conflict => busy(backup, error),
+        _ => error,
+    })
 }
 
 fn busy(backup: &BackupId, error: Error) -> Error {
