@@ -4,9 +4,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use dory_testkit::live;
+use dory_testkit::live::{self, docker};
 
-use crate::bench::{Bench, docker};
+use crate::bench::Bench;
 
 /// How often the container is backed up and compared.
 const ROUNDS: usize = 3;

@@ -12,7 +12,8 @@ use crate::domain::policy::EngineKind;
 use crate::domain::restore_point::PointMount;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{
-    BackupEngine, ContainerRuntime, HelperInfo, HelperMount, HelperSource, HelperSpec, MountFolder, OpenMode, Repository,
+    BackupEngine, ContainerRuntime, HelperInfo, HelperMount, HelperSource, HelperSpec, MountFolder, OpenMode,
+    Repository,
 };
 
 /// Where a helper sees the volumes.
@@ -224,7 +225,8 @@ async fn remove_leftover(runtime: &dyn ContainerRuntime, volume: &VolumeName, ba
         return Err(in_use);
     }
     let helpers = runtime.list_helpers().await?;
-    let of_backup = |helper: &&HelperInfo| helper.labels.get(BACKUP_LABEL).is_some_and(|label| *label == backup.as_str());
+    let of_backup =
+        |helper: &&HelperInfo| helper.labels.get(BACKUP_LABEL).is_some_and(|label| *label == backup.as_str());
     for helper in helpers.iter().filter(of_backup) {
         if helper.running {
             return Err(busy(backup, in_use));

@@ -143,7 +143,9 @@ impl<'a> Warmed<'a> {
         let Self(pass) = self;
         let done = if pass.freezes {
             pass.events.phase(Phase::Freeze);
-            Done::Frozen(pass.repository.freeze(&pass.engine_events()).await?)
+            let frozen = pass.repository.freeze(&pass.engine_events()).await?;
+            tracing::debug!(?frozen, "the freeze ended");
+            Done::Frozen(frozen)
         } else {
             pass.events.phase(Phase::Read);
             Done::Read(pass.snapshot(taken_at).await?)

@@ -1,10 +1,15 @@
 //! Hashes of a file's blocks, by which a later read tells what changed.
 
-/// The size of a block, in bytes, of a file that is not huge.
-const BLOCK: u64 = 64 << 10;
+/// The size of a block, in bytes, of a file that is not huge: a database's page or two, so that one changed page takes
+/// little along. Smaller ones take the processor longer to hash.
+const BLOCK: u64 = 16 << 10;
 
 /// How many blocks a file has at most; the blocks of larger ones are larger.
 const BLOCKS: u64 = 1 << 18;
+
+/// How many hashes are kept before the blocks of further files are four times as large, and as many again before they
+/// are sixteen times as large: 64 MiB each, for 64 GiB and for 256 GiB of files.
+const HASHES: u64 = 1 << 22;
 
 /// The first half of a block's BLAKE3 hash: nobody finds another block for it.
 type Hash = [u8; 16];
@@ -23,6 +28,11 @@ impl Blocks {
     /// Bytes of a block; the last may be shorter.
     pub(crate) fn size(&self) -> u64 {
         self.size
+    }
+
+    /// How many hashes there are.
+    pub(crate) fn count(&self) -> u64 {
+        self.hashes.len() as u64
     }
 
     /// Whether these are the bytes of the block that begins at `offset`, all of them and no more.
@@ -48,9 +58,10 @@ pub(crate) struct BlockHasher {
 }
 
 impl BlockHasher {
-    /// For a file of this size.
-    pub(crate) fn new(size: u64) -> Self {
-        let block = size.div_ceil(BLOCKS).next_power_of_two().max(BLOCK);
+    /// For a file of this size, when so many hashes of other files are kept already.
+    pub(crate) fn new(size: u64, kept: u64) -> Self {
+        let coarse = BLOCK << (2 * (kept / HASHES).min(2));
+        let block = size.div_ceil(BLOCKS).next_power_of_two().max(coarse);
         let blocks = Blocks { size: block, length: 0, hashes: Vec::new() };
         Self { blocks, pending: Vec::new() }
     }
@@ -91,15 +102,24 @@ mod tests {
 
     #[test]
     fn a_huge_file_has_no_more_blocks_than_any() {
-        assert_eq!(BlockHasher::new(BLOCK * BLOCKS).blocks.size, BLOCK);
-        assert_eq!(BlockHasher::new(BLOCK * BLOCKS + 1).blocks.size, 2 * BLOCK);
-        assert_eq!(BlockHasher::new(0).blocks.size, BLOCK);
+        assert_eq!(BlockHasher::new(BLOCK * BLOCKS, 0).blocks.size, BLOCK);
+        assert_eq!(BlockHasher::new(BLOCK * BLOCKS + 1, 0).blocks.size, 2 * BLOCK);
+        assert_eq!(BlockHasher::new(0, 0).blocks.size, BLOCK);
+    }
+
+    #[test]
+    fn the_more_is_known_the_larger_are_blocks() {
+        let size = |kept| BlockHasher::new(1 << 30, kept).blocks.size;
+        assert_eq!(
+            (size(HASHES - 1), size(HASHES), size(2 * HASHES), size(9 * HASHES)),
+            (BLOCK, 4 * BLOCK, 16 * BLOCK, 16 * BLOCK)
+        );
     }
 
     #[test]
     fn a_block_matches_whole_and_in_its_place_alone() {
         let bytes = vec![7; BLOCK as usize + 10];
-        let mut hasher = BlockHasher::new(bytes.len() as u64);
+        let mut hasher = BlockHasher::new(bytes.len() as u64, 0);
         hasher.feed(&bytes);
         let blocks = hasher.finish();
         assert!(blocks.match_at(0, &bytes[..BLOCK as usize]) && blocks.match_at(BLOCK, &bytes[..10]));
@@ -111,11 +131,11 @@ mod tests {
         #[test]
         fn however_it_is_fed_the_hashes_are_the_same(cuts in proptest::collection::vec(0_usize..200_000, 0..8)) {
             let bytes: Vec<u8> = (0..200_000_u32).flat_map(u32::to_le_bytes).take(200_000).collect();
-            let mut whole = BlockHasher::new(bytes.len() as u64);
+            let mut whole = BlockHasher::new(bytes.len() as u64, 0);
             whole.feed(&bytes);
             let mut cuts = cuts;
             cuts.sort_unstable();
-            let mut parts = BlockHasher::new(bytes.len() as u64);
+            let mut parts = BlockHasher::new(bytes.len() as u64, 0);
             let mut last = 0;
             for cut in cuts.into_iter().chain([bytes.len()]) {
                 parts.feed(&bytes[last..cut]);

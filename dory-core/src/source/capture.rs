@@ -283,6 +283,11 @@ impl Changed {
         self.look.size
     }
 
+    /// The second in which its contents changed, since 1970.
+    pub(crate) fn modified_second(&self) -> i64 {
+        self.look.modified.seconds
+    }
+
     /// Whether it is known what a pass has read of it, so that only what changed needs to be kept.
     pub(crate) fn is_known(&self) -> bool {
         self.known.is_some()

@@ -4,15 +4,21 @@ use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::blocks::Blocks;
+use super::blocks::{BlockHasher, Blocks};
+use super::capture::{Captured, Contents};
 use super::inode::{Attributes, Look, Moment};
 use super::walk::Found;
 
 /// Every inode of one pass, with the hashes of the blocks of what was read. It is written from several threads.
 #[derive(Default)]
-pub(crate) struct Manifest(Mutex<HashMap<PathBuf, Folder>>);
+pub(crate) struct Manifest {
+    folders: Mutex<HashMap<PathBuf, Folder>>,
+    /// How many hashes of blocks are kept.
+    hashes: AtomicU64,
+}
 
 /// Names in the order of their bytes, as walks give them.
 type Folder = Vec<(OsString, Seen)>;
@@ -36,23 +42,51 @@ impl Manifest {
         let known = before
             .and_then(|before| before.seen(&found.path))
             .filter(|seen| seen.look.same_inode(&found.look) && seen.look.same_contents(&found.look) && !seen.was_lost);
-        let (blocks, was_read) = known.map_or((None, false), |seen| (seen.blocks, seen.was_read));
+        let (blocks, was_read): (Option<Arc<Blocks>>, bool) =
+            known.map_or((None, false), |seen| (seen.blocks, seen.was_read));
+        self.hashes.fetch_add(blocks.as_ref().map_or(0, |blocks| blocks.count()), Ordering::Relaxed);
         let attributes = found.attributes.clone();
         let seen = Seen { look: found.look.clone(), attributes, blocks, was_read, was_lost: false };
         let folder = found.path.parent().unwrap_or(Path::new("")).to_path_buf();
         self.lock().entry(folder).or_default().push((found.name.clone(), seen));
     }
 
-    /// A file is about to be read: whatever was known of its contents was of other ones.
-    pub(crate) fn begin_reading(&self, path: &Path) {
+    /// What a look at everything saw, of which everything was read but the changed files in `lost`.
+    pub(crate) fn of(captured: &Captured, lost: &[usize]) -> Self {
+        let manifest = Self::default();
+        let mut waiting = vec![(0, PathBuf::new())];
+        while let Some((folder, path)) = waiting.pop() {
+            let mut seen = Folder::new();
+            for entry in &captured.folders[folder] {
+                if let Contents::Folder(Some(inside)) = entry.contents {
+                    waiting.push((inside, path.join(&entry.name)));
+                }
+                let was_lost = matches!(entry.contents, Contents::Changed(at) if lost.contains(&at));
+                let (look, attributes) = (entry.look.clone(), entry.attributes.clone());
+                seen.push((entry.name.clone(), Seen { look, attributes, blocks: None, was_read: true, was_lost }));
+            }
+            manifest.lock().insert(path, seen);
+        }
+        manifest
+    }
+
+    /// A file of this size is about to be read: whatever was known of its contents was of other ones.
+    pub(crate) fn begin_reading(&self, path: &Path, size: u64) -> BlockHasher {
         self.change(path, |seen| {
             seen.blocks = None;
             seen.was_read = true;
         });
+        self.hasher(size)
+    }
+
+    /// For the blocks of one more file.
+    pub(crate) fn hasher(&self, size: u64) -> BlockHasher {
+        BlockHasher::new(size, self.hashes.load(Ordering::Relaxed))
     }
 
     /// All of a file was read, and this is what it was.
     pub(crate) fn keep_blocks(&self, path: &Path, blocks: Blocks) {
+        self.hashes.fetch_add(blocks.count(), Ordering::Relaxed);
         self.change(path, |seen| seen.blocks = Some(Arc::new(blocks)));
     }
 
@@ -97,7 +131,7 @@ impl Manifest {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<PathBuf, Folder>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.folders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -60,8 +60,8 @@ impl BackupEngine for DuplicityEngine {
         CustomOptions::parse(options).map(drop)
     }
 
-    fn freezes(&self, _options: &BTreeMap<String, String>) -> bool {
-        false
+    fn freezes(&self, options: &BTreeMap<String, String>) -> bool {
+        CustomOptions::parse(options).is_ok_and(|options| options.is_staged())
     }
 
     async fn open(&self, spec: &RepositorySpec, mode: OpenMode) -> Result<Arc<dyn Repository>> {

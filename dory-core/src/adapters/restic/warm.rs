@@ -17,8 +17,7 @@ use crate::domain::id::SnapshotId;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{Events, SnapshotRequest, WarmReport};
 use crate::source::{
-    BlockHasher, Capture, Captured, Changed, Frozen, Look, Manifest, Moment, Mounts, Notes, Scratch, SparseFile,
-    probe_clones,
+    Capture, Captured, Changed, Frozen, Look, Manifest, Moment, Mounts, Notes, Scratch, SparseFile, probe_clones,
 };
 
 /// How recently a file must have been written to be worth knowing block by block although nothing changed in it since
@@ -212,7 +211,7 @@ fn read_lively(session: &Session, mounts: &Mounts, manifest: &Manifest) {
         }
         left -= look.size;
         let Some(file) = mounts.find(&path).and_then(|place| place.open(OFlags::empty()).ok()) else { continue };
-        let mut hasher = BlockHasher::new(look.size);
+        let mut hasher = manifest.hasher(look.size);
         let mut file = SparseFile::new(file, look.size, look.may_have_holes());
         let mut buffer = vec![0; 1 << 20];
         while let Ok(count @ 1..) = file.read(&mut buffer) {

@@ -47,10 +47,7 @@ impl ReadSourceOpen for Opener {
         if !opened.same_inode(&self.seen) {
             self.ledger.notes().warn(WarningKind::ChangedWhileRead, &self.path, "another file took its name");
         }
-        let hasher = self.manifest.as_ref().map(|manifest| {
-            manifest.begin_reading(&self.path);
-            BlockHasher::new(self.seen.size)
-        });
+        let hasher = self.manifest.as_ref().map(|manifest| manifest.begin_reading(&self.path, self.seen.size));
         let file = SparseFile::new(file, self.seen.size, opened.may_have_holes());
         let reader = FileReader { file, opened, looked_again: false, hasher, opener: self };
         Ok(BufReader::with_capacity(BUFFER, reader))
