@@ -7,3 +7,4 @@ mod interrupted;
 mod refusals;
 mod refusals_of_stores;
 mod round_trip;
+mod under_fire;

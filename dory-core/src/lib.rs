@@ -75,6 +75,8 @@
 pub mod domain;
 pub mod ports;
 pub mod services;
+#[cfg(feature = "source")]
+mod source;
 
 pub mod agent;
 

@@ -16,9 +16,10 @@ const LAYERS: &[(&str, &[&str], &str)] = &[
     ("config", &["ports", "domain", "error"], "settings are values"),
     ("services", &["agent", "ports", "domain", "error"], "use cases work with ports, never with what is behind them"),
     ("fleet", &["services", "agent", "ports", "domain", "error"], "a server runs use cases, on ports"),
+    ("source", &["ports", "domain", "error"], "how folders are read is the same for every engine"),
     (
         "adapters",
-        &["ports", "domain", "error"],
+        &["source", "ports", "domain", "error"],
         "an adapter can be replaced, so it knows neither services nor a sibling",
     ),
 ];

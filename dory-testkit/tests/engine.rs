@@ -42,6 +42,7 @@ fn request(path: &Path) -> SnapshotRequest {
         host: "host".to_owned(),
         tags: Vec::new(),
         parent: None,
+        scratch: None,
     }
 }
 

@@ -55,6 +55,7 @@ async fn backup(world: &World, repository: &dyn Repository, events: &Events) -> 
         host: "host".to_owned(),
         tags: Vec::new(),
         parent: None,
+        scratch: None,
     };
     repository.backup(&request, events).await
 }

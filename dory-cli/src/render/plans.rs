@@ -88,9 +88,11 @@ fn mount_line(mount: &PointMount) -> String {
 /// What a backup did.
 pub(crate) fn backup_report(report: &BackupReport) -> String {
     let point = &report.point;
-    let window = match point.stop_window {
-        Some(window) => format!("stop window {}", units::duration(window)),
-        None => "nothing was stopped".to_owned(),
+    let aside = report.frozen.map(|frozen| units::bytes(frozen.copied_bytes + frozen.cloned_bytes));
+    let window = match (point.stop_window, aside) {
+        (Some(window), Some(aside)) => format!("stop window {} for {aside}", units::duration(window)),
+        (Some(window), None) => format!("stop window {}", units::duration(window)),
+        (None, _) => "nothing was stopped".to_owned(),
     };
     let mut text = format!(
         "{}: {} in {} files, {} added to the store, {}, {window}\nrestore point {} of backup {}{}\n",

@@ -17,7 +17,7 @@ use crate::error::{Error, ErrorKind, ErrorRecord, Result};
 use crate::ports::{EngineEvent, FileEntry, OpenMode, RepositorySpec, RestoreRequest, SnapshotRequest, VerifyDepth};
 
 /// The version of everything in this file. Both sides must have the same.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// The longest payload that is accepted, in bytes. Longer answers come in several frames.
 pub const MAX_PAYLOAD: usize = 16 << 20;
@@ -42,6 +42,10 @@ pub enum Request {
         /// Whether it may be made.
         mode: OpenMode,
     },
+    /// See [`Repository::warm`](crate::ports::Repository::warm).
+    Warm(SnapshotRequest),
+    /// See [`Repository::freeze`](crate::ports::Repository::freeze).
+    Freeze,
     /// See [`Repository::backup`](crate::ports::Repository::backup).
     Backup(SnapshotRequest),
     /// See [`Repository::restore`](crate::ports::Repository::restore).

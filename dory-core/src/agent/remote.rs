@@ -16,9 +16,9 @@ use crate::domain::id::SnapshotId;
 use crate::domain::policy::EngineKind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{
-    BackupEngine, Capabilities, EngineEvent, Events, FileEntry, Helper, OpenMode, PruneReport, Repository,
-    RepositorySpec, RepositoryStats, RestoreReport, RestoreRequest, Snapshot, SnapshotReport, SnapshotRequest,
-    VerifyDepth, VerifyReport,
+    BackupEngine, Capabilities, EngineEvent, Events, FileEntry, FreezeReport, Helper, OpenMode, PruneReport,
+    Repository, RepositorySpec, RepositoryStats, RestoreReport, RestoreRequest, Snapshot, SnapshotReport,
+    SnapshotRequest, VerifyDepth, VerifyReport, WarmReport,
 };
 
 /// How much of a helper's standard error is kept, to tell why it ended.
@@ -199,6 +199,10 @@ impl BackupEngine for RemoteEngine {
         self.here.check_options(options)
     }
 
+    fn freezes(&self, options: &BTreeMap<String, String>) -> bool {
+        self.here.freezes(options)
+    }
+
     /// Opens a repository in the helper. A connection has one repository at a time: the last one opened.
     async fn open(&self, spec: &RepositorySpec, mode: OpenMode) -> Result<Arc<dyn Repository>> {
         let request = Request::Open { engine: self.kind(), spec: spec.clone(), mode };
@@ -220,6 +224,14 @@ impl RemoteRepository {
 
 #[async_trait]
 impl Repository for RemoteRepository {
+    async fn warm(&self, request: &SnapshotRequest, events: &Events) -> Result<WarmReport> {
+        self.connection.call(&Request::Warm(request.clone()), Answer::events(events)).await
+    }
+
+    async fn freeze(&self, events: &Events) -> Result<FreezeReport> {
+        self.connection.call(&Request::Freeze, Answer::events(events)).await
+    }
+
     async fn backup(&self, request: &SnapshotRequest, events: &Events) -> Result<SnapshotReport> {
         self.connection.call(&Request::Backup(request.clone()), Answer::events(events)).await
     }

@@ -14,7 +14,7 @@ use crate::domain::event::Progress;
 use crate::domain::id::SnapshotId;
 use crate::domain::policy::EngineKind;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ports::{BackupEngine, Clock, EngineEvent, Events, MountFolder, Repository};
+use crate::ports::{BackupEngine, Clock, EngineEvent, Events, MountFolder, Repository, SnapshotRequest};
 
 /// How often a working agent says how far it is, even if its engine has nothing new to say.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
@@ -155,8 +155,13 @@ impl Session {
         })?;
         match request {
             Request::Open { .. } => unreachable!("answered above"),
+            Request::Warm(mut request) => {
+                self.localise_request(&mut request)?;
+                report(repository.warm(&request, &events).await?)
+            }
+            Request::Freeze => report(repository.freeze(&events).await?),
             Request::Backup(mut request) => {
-                self.localise(&mut request.sources)?;
+                self.localise_request(&mut request)?;
                 report(repository.backup(&request, &events).await?)
             }
             Request::Restore(mut request) => {
@@ -206,21 +211,32 @@ impl Session {
         })
     }
 
-    /// Puts the host's absolute paths below this agent's root.
-    fn localise(&self, folders: &mut [MountFolder]) -> Result<()> {
-        for folder in folders {
-            let relative = folder
-                .path
-                .strip_prefix("/")
-                .ok()
-                .filter(|path| path.components().all(|part| matches!(part, Component::Normal(_))));
-            let Some(relative) = relative else {
-                let path = folder.path.display().to_string();
-                return Err(Error::invalid("mount folder", path, "an absolute path without `..` is expected"));
-            };
-            folder.path = below(&self.options.root, relative);
+    fn localise_request(&self, request: &mut SnapshotRequest) -> Result<()> {
+        self.localise(&mut request.sources)?;
+        if let Some(scratch) = &mut request.scratch {
+            *scratch = self.local(scratch)?;
         }
         Ok(())
+    }
+
+    fn localise(&self, folders: &mut [MountFolder]) -> Result<()> {
+        for folder in folders {
+            folder.path = self.local(&folder.path)?;
+        }
+        Ok(())
+    }
+
+    /// Puts one of the host's absolute paths below this agent's root.
+    fn local(&self, path: &Path) -> Result<PathBuf> {
+        let relative = path
+            .strip_prefix("/")
+            .ok()
+            .filter(|path| path.components().all(|part| matches!(part, Component::Normal(_))));
+        let Some(relative) = relative else {
+            let path = path.display().to_string();
+            return Err(Error::invalid("mount folder", path, "an absolute path without `..` is expected"));
+        };
+        Ok(below(&self.options.root, relative))
     }
 }
 

@@ -33,6 +33,10 @@ pub trait BackupEngine: Debug + Send + Sync + 'static {
     /// `InvalidInput`, naming the option and what is allowed.
     fn check_options(&self, options: &BTreeMap<String, String>) -> Result<()>;
 
+    /// Whether a repository with these options has hot and cold passes: [`Repository::warm`] and
+    /// [`Repository::freeze`].
+    fn freezes(&self, options: &BTreeMap<String, String>) -> bool;
+
     /// Opens a repository, and proves that it can be reached and that the key fits.
     ///
     /// With [`OpenMode::CreateIfMissing`] a missing one is made first; two callers who do that at once both end up with
@@ -51,13 +55,37 @@ pub trait BackupEngine: Debug + Send + Sync + 'static {
 /// readable, and points that were there before stay whole. To end the work at once, end the process it runs in.
 #[async_trait]
 pub trait Repository: Debug + Send + Sync + 'static {
-    /// Reads `request.sources` into a new snapshot.
+    /// The hot pass: reads `request.sources` into the repository while they are being written to, so that little is left
+    /// to do once they stand still. No snapshot comes of it, not even if the process is killed; what it stored and no
+    /// later snapshot needs goes with the next [`prune`](Self::prune).
+    ///
+    /// It may be repeated with the same sources: each pass shortens what the next has to do. Room for a
+    /// [`freeze`](Self::freeze) is reserved in `request.scratch`. What cannot be read is not told: the freeze tells it.
+    ///
+    /// # Errors
+    /// As for [`backup`](Self::backup); `Full` where the scratch folder has no room for what a freeze may have to keep;
+    /// `Unsupported` if the engine does not [freeze](BackupEngine::freezes).
+    async fn warm(&self, request: &SnapshotRequest, events: &Events) -> Result<WarmReport>;
+
+    /// The cold pass: keeps the sources of the last [`warm`](Self::warm) as they are now, without the store, so that
+    /// they may change as soon as it returns. What it keeps is lost with the process.
+    ///
+    /// Times do not tell every change: what may have changed unnoticed is compared. A path that cannot be read,
+    /// vanishes, or changes meanwhile is a [`Warning`] and the rest goes on.
+    ///
+    /// # Errors
+    /// `InvalidInput` without a hot pass before; `Full` for the scratch folder.
+    async fn freeze(&self, events: &Events) -> Result<FreezeReport>;
+
+    /// Reads `request.sources` into a new snapshot. After a [`freeze`](Self::freeze) it holds exactly what they were at
+    /// that moment, whatever happened to them since, and what was frozen is let go.
     ///
     /// A path that cannot be read, vanishes, or changes meanwhile is a [`Warning`] and the rest goes on; the snapshot
     /// exists once this returns `Ok`, and not before.
     ///
     /// # Errors
-    /// `Unavailable`, `Full`, `PermissionDenied` for the store; `InvalidInput` for a source that is not there.
+    /// `Unavailable`, `Full`, `PermissionDenied` for the store; `InvalidInput` for a source that is not there, or for
+    /// other sources than those that were frozen.
     async fn backup(&self, request: &SnapshotRequest, events: &Events) -> Result<SnapshotReport>;
 
     /// Writes a snapshot's folders to `request.targets`, each made equal to what the snapshot holds: owners, modes,
@@ -186,6 +214,40 @@ pub struct SnapshotRequest {
     /// A snapshot to compare with, so that unchanged files need not be read again.
     #[serde(default)]
     pub parent: Option<SnapshotId>,
+    /// A folder on this machine that nobody else uses, for what a [freeze](Repository::freeze) keeps aside. Where it is
+    /// on the file system of a source that can clone files, nothing needs to be copied.
+    #[serde(default)]
+    pub scratch: Option<PathBuf>,
+}
+
+/// What a hot pass did, and what it left to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WarmReport {
+    /// Files, folders and other inodes it saw.
+    pub files: u64,
+    /// Bytes of file contents in them.
+    pub bytes: u64,
+    /// Bytes it added to the store.
+    pub stored_bytes: u64,
+    /// Files that a cold pass would have to look into now.
+    pub files_left: u64,
+    /// Bytes of file contents that a cold pass would have to read now.
+    pub bytes_left: u64,
+}
+
+/// What a cold pass did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FreezeReport {
+    /// Files, folders and other inodes that were there.
+    pub files: u64,
+    /// Files whose contents were not known to be what a hot pass had read.
+    pub files_changed: u64,
+    /// Bytes of file contents it read.
+    pub read_bytes: u64,
+    /// Bytes it copied aside.
+    pub copied_bytes: u64,
+    /// Bytes of files it cloned, which takes no copying.
+    pub cloned_bytes: u64,
 }
 
 /// A snapshot that was made.

@@ -1,27 +1,27 @@
 //! Backing up one container.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::cancel::{Cancel, CancelOnDrop};
 use super::claim::Claim;
-use super::helper::{HelperPurpose, RunningHelper, folder_of};
+use super::helper::{HelperPurpose, RunningHelper};
+use super::passes::ReadReport;
 use super::run_events::{Phase, RunEvents};
 use super::run_record::RunStart;
 use super::stop_window::StopWindow;
 use super::{Dory, noise};
 use crate::domain::backup::Backup;
 use crate::domain::container::Container;
-use crate::domain::event::{Warning, WarningKind};
 use crate::domain::id::{BackupId, PointId, ServerName};
 use crate::domain::plan::{Access, BackupPlan, DataUse, choose_mounts, choose_quiet};
 use crate::domain::policy::{Policy, PolicyOverrides};
 use crate::domain::restore_point::{Consistency, PointOrigin, PointSize, RestorePoint};
 use crate::domain::run::RunKind;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ports::{EngineEvent, OpenMode, Repository, SnapshotReport, SnapshotRequest};
+use crate::ports::{FreezeReport, OpenMode, Repository};
 
 /// What to back up, and how.
 #[derive(Clone, Debug, Default)]
@@ -63,6 +63,8 @@ pub struct BackupReport {
     pub server: ServerName,
     /// The new restore point.
     pub point: RestorePoint,
+    /// What was kept aside while containers stood still; `None` where everything was read then.
+    pub frozen: Option<FreezeReport>,
     /// Set where a container that ran before does not run now. The point is good all the same.
     #[serde(skip)]
     pub containers_down: Option<Error>,
@@ -74,14 +76,6 @@ pub(super) struct Planned {
     pub(super) container: Container,
     pub(super) known: Option<Arc<Backup>>,
     pub(super) holds: Claim,
-}
-
-/// What a read gave.
-pub(super) struct ReadReport {
-    pub(super) snapshot: SnapshotReport,
-    pub(super) warnings: Vec<Warning>,
-    pub(super) warning_count: u64,
-    pub(super) changed_while_read: bool,
 }
 
 impl Dory {
@@ -177,7 +171,7 @@ impl Dory {
                 self.plan(request).await
             })
             .await?;
-        let (planned, helper, repository) = match cancel.or(self.prepare(request, &first, &run)).await {
+        let (planned, helper, repository) = match self.prepare(request, &first, &run, cancel).await {
             Ok(prepared) => prepared,
             Err(error) => {
                 self.end_run(&run, &first.plan.backup, None, false, Some(&error)).await;
@@ -200,13 +194,21 @@ impl Dory {
         request: &BackupRequest,
         first: &Planned,
         run: &RunStart,
+        cancel: &Cancel,
     ) -> Result<(Planned, RunningHelper, Arc<dyn Repository>)> {
-        let purpose = HelperPurpose { backup: &first.plan.backup, run: run.id, holds: &first.holds, writes: false };
+        let purpose = HelperPurpose {
+            holds: Some(&first.holds),
+            scratch: self.freezes(&first.plan)?,
+            ..HelperPurpose::reading(&first.plan.backup, run.id)
+        };
+        cancel.or(self.helper_image()).await?;
+        // Not to be abandoned half-way: a helper that is about to be there would be left.
         let helper = self.launch_helper(purpose, &first.plan.mounts).await?;
-        let opened = async {
+        let opened = cancel.or(async {
             // Until here another run may have had some of the containers stopped: only now their states tell the truth.
             let planned = self.plan(request).await?;
-            if (&planned.holds, &planned.plan.mounts) != (&first.holds, &first.plan.mounts) {
+            let same_scratch = self.freezes(&planned.plan)? == purpose.scratch;
+            if !same_scratch || (&planned.holds, &planned.plan.mounts) != (&first.holds, &first.plan.mounts) {
                 return Err(changed_meanwhile(&planned.container));
             }
             let plan = &planned.plan;
@@ -215,7 +217,7 @@ impl Dory {
                 self.open_in_helper(&helper, &plan.backup, *engine, engine_options, OpenMode::CreateIfMissing).await?;
             self.register(&planned, run.started_at).await?;
             Ok((planned, repository))
-        };
+        });
         match opened.await {
             Ok((planned, repository)) => Ok((planned, helper, repository)),
             Err(error) => {
@@ -263,17 +265,23 @@ impl Dory {
         let id = PointId::new(run.started_at, noise()?);
         let (runtime, clock) = (self.runtime()?, Arc::clone(&self.clock));
 
+        let pass = self.pass(planned, repository, id, events)?;
+        let warmed = cancel.or(pass.warm_up()).await?;
         let (window, quieted) =
             cancel_before(cancel, StopWindow::open(runtime, clock, &plan.quiet, events.clone())).await?;
         let taken_at = window.quiet_since();
-        let read = match quieted {
-            Ok(()) => cancel.or(self.read(planned, repository, id, taken_at, events)).await,
+        let inside = match quieted {
+            Ok(()) => cancel.or(warmed.stand_still(taken_at)).await,
             Err(error) => Err(error),
         };
         let closed = window.close().await;
         let stop_window = closed.length;
         let down = closed.into_error();
-        let read = match (read, down) {
+        let read = match inside {
+            Ok(inside) => cancel.or(inside.finish(taken_at)).await,
+            Err(error) => Err(error),
+        };
+        let (read, containers_down) = match (read, down) {
             (Ok(read), down) => (read, down),
             (Err(error), None) => return Err(error),
             (Err(error), Some(down)) => {
@@ -283,7 +291,7 @@ impl Dory {
         };
 
         events.phase(Phase::Record);
-        let (read, containers_down) = read;
+        let frozen = read.frozen;
         let point = RestorePoint {
             id,
             taken_at,
@@ -304,46 +312,8 @@ impl Dory {
             container: plan.container.to_string(),
             server: self.config.server.clone(),
             point,
+            frozen,
             containers_down,
-        })
-    }
-
-    /// Lets the engine read what was planned, and gathers its warnings.
-    pub(super) async fn read(
-        &self,
-        planned: &Planned,
-        repository: &dyn Repository,
-        id: PointId,
-        taken_at: Timestamp,
-        events: &RunEvents,
-    ) -> Result<ReadReport> {
-        events.phase(Phase::Read);
-        let plan = &planned.plan;
-        let newest = planned.known.as_ref().and_then(|known| {
-            known.points.iter().rev().find(|point| point.engine == plan.policy.engine && !point.deleting)
-        });
-        let request = SnapshotRequest {
-            sources: plan.mounts.iter().map(folder_of).collect(),
-            exclude: plan.policy.exclude.clone(),
-            taken_at,
-            host: self.config.server.to_string(),
-            tags: vec![format!("dory:{id}"), plan.container.to_string()],
-            parent: newest.map(|point| point.snapshot.clone()),
-        };
-        let gathered = Arc::new(Mutex::new(Gathered::default()));
-        let sink = Arc::clone(&gathered);
-        let engine_events = events.for_engine(move |event| {
-            if let EngineEvent::Warning(warning) = event {
-                sink.lock().unwrap_or_else(PoisonError::into_inner).add(warning);
-            }
-        });
-        let snapshot = repository.backup(&request, &engine_events).await?;
-        let gathered = std::mem::take(&mut *gathered.lock().unwrap_or_else(PoisonError::into_inner));
-        Ok(ReadReport {
-            snapshot,
-            warnings: gathered.kept,
-            warning_count: gathered.count,
-            changed_while_read: gathered.changed_while_read,
         })
     }
 }
@@ -389,28 +359,6 @@ fn changed_meanwhile(container: &Container) -> Error {
     let reason = "its mounts, or the containers that use the same data, changed at this very moment";
     Error::new(ErrorKind::Conflict, "back up container", container.name.as_str(), reason)
         .with_hint("run the command again")
-}
-
-#[derive(Default)]
-struct Gathered {
-    kept: Vec<Warning>,
-    count: u64,
-    changed_while_read: bool,
-}
-
-impl Gathered {
-    fn add(&mut self, warning: &Warning) {
-        self.count += 1;
-        self.changed_while_read |= warning.kind == WarningKind::ChangedWhileRead;
-        if self.kept.len() < RestorePoint::WARNINGS_KEPT {
-            self.kept.push(warning.clone());
-        } else if warning.kind.loses_data()
-            && let Some(lesser) = self.kept.iter_mut().find(|kept| !kept.kind.loses_data())
-        {
-            // What lost data must not drown in what did not.
-            *lesser = warning.clone();
-        }
-    }
 }
 
 fn without_data(container: &Container, left_out: &[crate::domain::plan::LeftOut]) -> Error {

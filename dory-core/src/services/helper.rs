@@ -8,16 +8,20 @@ use super::claim::{Claim, HOLDS_LABEL};
 use super::{Dory, insist, noise};
 use crate::agent::{self, AgentConnection, RemoteEngine};
 use crate::domain::container::MountKind;
-use crate::domain::id::{BackupId, ContainerId, ContainerName, RunId};
+use crate::domain::id::{BackupId, ContainerId, ContainerName, ImageRef, RunId, ServerName, VolumeName};
 use crate::domain::policy::EngineKind;
 use crate::domain::restore_point::PointMount;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{
-    BackupEngine, ContainerRuntime, HelperMount, HelperSource, HelperSpec, MountFolder, OpenMode, Repository,
+    BackupEngine, ContainerRuntime, HelperInfo, HelperMount, HelperSource, HelperSpec, MountFolder, OpenMode,
+    Repository,
 };
 
 /// Where a helper sees the volumes.
 const BACKUP_ROOT: &str = "/backup";
+
+/// Where a helper keeps things aside.
+pub(super) const SCRATCH: &str = "/scratch";
 
 /// The label that names the backup a helper works on.
 pub(super) const BACKUP_LABEL: &str = "dory.helper.backup";
@@ -33,9 +37,29 @@ pub(super) struct HelperPurpose<'a> {
     pub(super) backup: &'a BackupId,
     pub(super) run: RunId,
     /// What no other run may touch while it runs.
-    pub(super) holds: &'a Claim,
+    pub(super) holds: Option<&'a Claim>,
     /// Whether it may write to the volumes.
     pub(super) writes: bool,
+    /// Whether it needs a place to keep things aside: [`SCRATCH`].
+    pub(super) scratch: bool,
+}
+
+impl<'a> HelperPurpose<'a> {
+    /// One that reads and needs nothing else.
+    pub(super) fn reading(backup: &'a BackupId, run: RunId) -> Self {
+        Self { backup, run, holds: None, writes: false, scratch: false }
+    }
+
+    fn labels(&self, server: &ServerName) -> BTreeMap<String, String> {
+        let holds = self.holds.map(Claim::to_label);
+        let labels = [
+            ("dory.helper.server", Some(server.to_string())),
+            (BACKUP_LABEL, Some(self.backup.to_string())),
+            ("dory.helper.run", Some(self.run.to_string())),
+            (HOLDS_LABEL, holds),
+        ];
+        labels.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+    }
 }
 
 /// A helper that runs an agent. [`close`](Self::close) removes it; so does dropping it, a little later.
@@ -46,6 +70,11 @@ pub(super) struct RunningHelper {
 }
 
 impl Dory {
+    /// The image that helpers run. Making it may take a while.
+    pub(super) async fn helper_image(&self) -> Result<ImageRef> {
+        self.runtime()?.ensure_helper_image().await
+    }
+
     /// Launches a helper that sees `mounts`, and waits until its agent answers.
     pub(super) async fn launch_helper(
         &self,
@@ -53,7 +82,7 @@ impl Dory {
         mounts: &[PointMount],
     ) -> Result<RunningHelper> {
         let runtime = self.runtime()?;
-        let image = runtime.ensure_helper_image().await?;
+        let image = self.helper_image().await?;
         let mut helper_mounts: Vec<_> = mounts
             .iter()
             .map(|mount| HelperMount {
@@ -66,12 +95,13 @@ impl Dory {
             })
             .collect();
         helper_mounts.extend(self.config.helper.store_mount.clone());
-        let labels = [
-            ("dory.helper.server", self.config.server.to_string()),
-            (BACKUP_LABEL, purpose.backup.to_string()),
-            ("dory.helper.run", purpose.run.to_string()),
-            (HOLDS_LABEL, purpose.holds.to_label()),
-        ];
+        let scratch = if purpose.scratch { Some(self.make_scratch(runtime.as_ref(), &purpose).await?) } else { None };
+        helper_mounts.extend(scratch.iter().map(|volume| HelperMount {
+            source: HelperSource::Volume(volume.clone()),
+            target: PathBuf::from(SCRATCH),
+            writable: true,
+        }));
+        let mut guard = RemovedOnDrop { runtime: Arc::clone(&runtime), id: None, scratch };
         let spec = HelperSpec {
             name: ContainerName::parse(format!("dory-{}", purpose.backup))?,
             image,
@@ -79,19 +109,18 @@ impl Dory {
             mounts: helper_mounts,
             network: self.config.helper.network,
             capabilities: CAPABILITIES.to_vec(),
-            labels: labels.map(|(name, value)| (name.to_owned(), value)).into(),
+            labels: purpose.labels(&self.config.server),
         };
-        let helper = runtime.launch_helper(&spec).await.map_err(|error| match error.kind() {
-            ErrorKind::Conflict => {
-                let reason = "another run is working on it at this moment";
-                Error::new(ErrorKind::Conflict, "begin a run of backup", purpose.backup.as_str(), reason)
-                    .with_source(error)
-            }
+        let launched = runtime.launch_helper(&spec).await.map_err(|error| match error.kind() {
+            ErrorKind::Conflict => busy(purpose.backup, error),
             _ => error,
-        })?;
-        let guard = RemovedOnDrop { runtime, id: Some(helper.id.clone()) };
+        });
         let connected = async {
-            purpose.holds.prove(guard.runtime.as_ref(), helper.id.as_str(), BACKUP_LABEL).await?;
+            let helper = launched?;
+            guard.id = Some(helper.id.clone());
+            if let Some(holds) = purpose.holds {
+                holds.prove(runtime.as_ref(), helper.id.as_str(), BACKUP_LABEL).await?;
+            }
             AgentConnection::connect(helper).await
         };
         match connected.await {
@@ -103,6 +132,24 @@ impl Dory {
         }
     }
 
+    /// Makes the volume that one helper of a backup keeps things aside in. What an earlier run left of it goes.
+    async fn make_scratch(&self, runtime: &dyn ContainerRuntime, purpose: &HelperPurpose<'_>) -> Result<VolumeName> {
+        let name = VolumeName::parse(format!("dory-scratch-{}", purpose.backup))?;
+        let labels = purpose.labels(&self.config.server);
+        let made = match runtime.create_volume(&name, &labels).await {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                remove_leftover(runtime, &name, purpose.backup).await?;
+                runtime.create_volume(&name, &labels).await
+            }
+            made => made,
+        };
+        if made.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unavailable) {
+            // It may be there all the same. Nobody else makes one while ours may be.
+            let _ = runtime.remove_volume(&name).await;
+        }
+        made.map(|_| name)
+    }
+
     /// Launches a helper that sees no volumes, and has it reach for the store.
     ///
     /// # Errors
@@ -111,8 +158,7 @@ impl Dory {
         self.open_fleet().await?;
         let backup = BackupId::parse("doctor")?;
         let run = RunId::new(self.clock.now(), noise()?);
-        let purpose = HelperPurpose { backup: &backup, run, holds: &Claim::default(), writes: false };
-        let helper = self.launch_helper(purpose, &[]).await?;
+        let helper = self.launch_helper(HelperPurpose::reading(&backup, run), &[]).await?;
         let options = BTreeMap::new();
         let opened = self.open_in_helper(&helper, &backup, EngineKind::Restic, &options, OpenMode::Existing).await;
         helper.close().await;
@@ -149,30 +195,65 @@ impl RunningHelper {
 struct RemovedOnDrop {
     runtime: Arc<dyn ContainerRuntime>,
     id: Option<ContainerId>,
+    scratch: Option<VolumeName>,
 }
 
 impl RemovedOnDrop {
     async fn remove(mut self) {
-        if let Some(id) = self.id.take() {
-            remove(self.runtime.as_ref(), &id).await;
-        }
+        remove(self.runtime.as_ref(), self.id.take(), self.scratch.take()).await;
     }
 }
 
 impl Drop for RemovedOnDrop {
     fn drop(&mut self) {
-        let Some(id) = self.id.take() else { return };
+        let (id, scratch) = (self.id.take(), self.scratch.take());
+        if id.is_none() && scratch.is_none() {
+            return;
+        }
         let runtime = Arc::clone(&self.runtime);
         if let Ok(handle) = tokio::runtime::Handle::try_current() {
-            handle.spawn(async move { remove(runtime.as_ref(), &id).await });
+            handle.spawn(async move { remove(runtime.as_ref(), id, scratch).await });
         }
     }
 }
 
-async fn remove(runtime: &dyn ContainerRuntime, id: &ContainerId) {
-    if let Err(error) = insist(|| runtime.remove_helper(id)).await {
+async fn remove(runtime: &dyn ContainerRuntime, helper: Option<ContainerId>, scratch: Option<VolumeName>) {
+    if let Some(id) = helper
+        && let Err(error) = insist(|| runtime.remove_helper(&id)).await
+    {
         tracing::warn!(helper = id.short(), %error, "a helper could not be removed");
     }
+    if let Some(volume) = scratch
+        && let Err(error) = insist(|| runtime.remove_volume(&volume)).await
+    {
+        tracing::warn!(%volume, %error, "a scratch volume could not be removed");
+    }
+}
+
+/// Removes an earlier run's scratch volume, and that run's helper, which holds it even when it has ended.
+async fn remove_leftover(runtime: &dyn ContainerRuntime, volume: &VolumeName, backup: &BackupId) -> Result<()> {
+    let Err(in_use) = runtime.remove_volume(volume).await else { return Ok(()) };
+    if in_use.kind() != ErrorKind::Conflict {
+        return Err(in_use);
+    }
+    let helpers = runtime.list_helpers().await?;
+    let of_backup =
+        |helper: &&HelperInfo| helper.labels.get(BACKUP_LABEL).is_some_and(|label| *label == backup.as_str());
+    for helper in helpers.iter().filter(of_backup) {
+        if helper.running {
+            return Err(busy(backup, in_use));
+        }
+        runtime.remove_helper(&helper.id).await?;
+    }
+    runtime.remove_volume(volume).await.map_err(|error| match error.kind() {
+        ErrorKind::Conflict => busy(backup, error),
+        _ => error,
+    })
+}
+
+fn busy(backup: &BackupId, error: Error) -> Error {
+    let reason = "another run is working on it at this moment";
+    Error::new(ErrorKind::Conflict, "begin a run of backup", backup.as_str(), reason).with_source(error)
 }
 
 /// Where a helper sees a mount.

@@ -14,6 +14,7 @@ mod helper;
 mod init;
 mod inventory;
 mod keys;
+mod passes;
 mod read;
 mod restore;
 mod restore_plan;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use tokio::io::AsyncWrite;
 
-use super::claim::Claim;
 use super::helper::{HelperPurpose, RunningHelper};
 use super::{Dory, noise};
 use crate::domain::backup::{Backup, PointChoice};
@@ -92,8 +91,7 @@ impl Dory {
             return Ok(Reader { repository: here.open(&spec, OpenMode::Existing).await?, helper: None });
         }
         let run = RunId::new(self.clock.now(), noise()?);
-        let purpose = HelperPurpose { backup: &backup.id, run, holds: &Claim::default(), writes: false };
-        let helper = self.launch_helper(purpose, &[]).await?;
+        let helper = self.launch_helper(HelperPurpose::reading(&backup.id, run), &[]).await?;
         match self.open_in_helper(&helper, &backup.id, engine, options, OpenMode::Existing).await {
             Ok(repository) => Ok(Reader { repository, helper: Some(helper) }),
             Err(error) => {

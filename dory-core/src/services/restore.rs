@@ -99,7 +99,7 @@ impl Dory {
     ) -> Result<RestoreOutcome> {
         let run = self.begin_run(RunKind::Restore)?;
         events.phase(Phase::Prepare);
-        let (planned, safety, helper) = cancel.or(self.prepare_restore(choice, &run)).await?;
+        let (planned, safety, helper) = self.prepare_restore(choice, &run, cancel).await?;
         let result = self.restore_in_window(&planned, safety, helper, &run, cancel, events).await;
         let complete = result.as_ref().is_ok_and(|outcome| outcome.containers_down.is_none() && !outcome.lost_data());
         self.end_run(&run, &planned.backup.id, Some(planned.point.id), complete, result.as_ref().err()).await;
@@ -111,11 +111,18 @@ impl Dory {
         &self,
         choice: &RestoreChoice,
         run: &RunStart,
+        cancel: &Cancel,
     ) -> Result<(PlannedRestore, Option<Safety>, RunningHelper)> {
-        self.open_fleet().await?;
-        let first = self.plan_restore_in_full(choice).await?;
+        let planned = async {
+            self.open_fleet().await?;
+            let first = self.plan_restore_in_full(choice).await?;
+            self.helper_image().await?;
+            Ok(first)
+        };
+        let first = cancel.or(planned).await?;
+        // Not to be abandoned half-way: a helper that is about to be there would be left.
         let helper = self.launch_for(&first, run).await?;
-        let prepared = async {
+        let prepared = cancel.or(async {
             // Until here another run may have had some of the containers stopped: only now their states tell the truth.
             let planned = self.plan_restore_in_full(choice).await?;
             if (&planned.holds, &planned.plan.mounts) != (&first.holds, &first.plan.mounts) {
@@ -139,7 +146,7 @@ impl Dory {
             self.open_safety(&helper, &safety, OpenMode::CreateIfMissing).await?;
             self.register(&safety.planned, run.started_at).await?;
             Ok((planned, Some(safety)))
-        };
+        });
         match prepared.await {
             Ok((planned, safety)) => Ok((planned, safety, helper)),
             Err(error) => {
@@ -151,7 +158,8 @@ impl Dory {
 
     async fn launch_for(&self, planned: &PlannedRestore, run: &RunStart) -> Result<RunningHelper> {
         let plan = &planned.plan;
-        let purpose = HelperPurpose { backup: &plan.home, run: run.id, holds: &planned.holds, writes: true };
+        let purpose =
+            HelperPurpose { holds: Some(&planned.holds), writes: true, ..HelperPurpose::reading(&plan.home, run.id) };
         let targets: Vec<PointMount> = plan.mounts.iter().map(|mount| mount.to.clone()).collect();
         self.launch_helper(purpose, &targets).await
     }

@@ -56,7 +56,13 @@ pub enum RunEvent {
 pub enum Phase {
     /// Image, helper, repository, key: everything that can fail without harm.
     Prepare,
-    /// The engine reads the volumes.
+    /// The engine reads ahead, with everything running.
+    Warm,
+    /// The engine keeps aside what changed, while containers stand still.
+    Freeze,
+    /// The engine stores what it kept aside, with everything running again.
+    Store,
+    /// The engine reads the volumes, while containers stand still.
     Read,
     /// The engine keeps what a restore is about to overwrite.
     Safeguard,
@@ -74,6 +80,9 @@ impl Phase {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Prepare => "preparing",
+            Self::Warm => "reading ahead",
+            Self::Freeze => "keeping changes aside",
+            Self::Store => "storing",
             Self::Read => "reading",
             Self::Safeguard => "keeping what is there now",
             Self::Write => "restoring",

@@ -3,6 +3,7 @@
 mod backing_up;
 mod bench;
 mod catalog_calls;
+mod freezing;
 mod restoring;
 mod side_by_side;
 mod sweep;

@@ -9,8 +9,9 @@ use dory_core::domain::entry_path::EntryPath;
 use dory_core::domain::id::SnapshotId;
 use dory_core::domain::policy::EngineKind;
 use dory_core::ports::{
-    BackupEngine, Capabilities, Events, FileEntry, OpenMode, PruneReport, Repository, RepositorySpec, RepositoryStats,
-    RestoreReport, RestoreRequest, Snapshot, SnapshotReport, SnapshotRequest, VerifyDepth, VerifyReport,
+    BackupEngine, Capabilities, Events, FileEntry, FreezeReport, OpenMode, PruneReport, Repository, RepositorySpec,
+    RepositoryStats, RestoreReport, RestoreRequest, Snapshot, SnapshotReport, SnapshotRequest, VerifyDepth,
+    VerifyReport, WarmReport,
 };
 use tokio::io::AsyncWrite;
 
@@ -21,6 +22,8 @@ impl FaultyPort for dyn BackupEngine {
     const METHODS: &'static [&'static str] = &[
         "check_options",
         "open",
+        "warm",
+        "freeze",
         "backup",
         "restore",
         "list_snapshots",
@@ -59,6 +62,10 @@ impl BackupEngine for Faulty<dyn BackupEngine> {
         }
     }
 
+    fn freezes(&self, options: &BTreeMap<String, String>) -> bool {
+        self.inner.freezes(options)
+    }
+
     async fn open(&self, spec: &RepositorySpec, mode: OpenMode) -> Result<Arc<dyn Repository>> {
         let repository = self.run("open", || self.inner.open(spec, mode)).await?;
         Ok(Arc::new(Faulty::sharing(repository, &self.plan)))
@@ -68,6 +75,14 @@ impl BackupEngine for Faulty<dyn BackupEngine> {
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl Repository for Faulty<dyn Repository> {
+    async fn warm(&self, request: &SnapshotRequest, events: &Events) -> Result<WarmReport> {
+        self.run("warm", || self.inner.warm(request, events)).await
+    }
+
+    async fn freeze(&self, events: &Events) -> Result<FreezeReport> {
+        self.run("freeze", || self.inner.freeze(events)).await
+    }
+
     async fn backup(&self, request: &SnapshotRequest, events: &Events) -> Result<SnapshotReport> {
         self.run("backup", || self.inner.backup(request, events)).await
     }

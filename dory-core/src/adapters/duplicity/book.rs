@@ -81,6 +81,7 @@ mod tests {
             host: "host".into(),
             tags: vec![tag.into()],
             parent: None,
+            scratch: None,
         }
     }
 

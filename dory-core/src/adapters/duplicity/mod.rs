@@ -23,6 +23,7 @@
 //! for Google service accounts, and to count or delete files in any cloud. Dory's image has all of them. Stores in
 //! Azure are out of its reach: duplicity's own backend needs more than the image has, and rclone's is untried.
 
+mod ahead;
 mod backup;
 mod book;
 mod child;

@@ -61,6 +61,10 @@ impl BackupEngine for DuplicityEngine {
         CustomOptions::parse(options).map(drop)
     }
 
+    fn freezes(&self, options: &BTreeMap<String, String>) -> bool {
+        CustomOptions::parse(options).is_ok_and(|options| options.is_staged())
+    }
+
     async fn open(&self, spec: &RepositorySpec, mode: OpenMode) -> Result<Arc<dyn Repository>> {
         let session = Session::new(&self.settings, spec, self.cache_lock(spec))?;
         prepare_scratch(&self.settings).await?;

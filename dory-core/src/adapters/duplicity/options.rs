@@ -25,6 +25,8 @@ enum Use {
     Backup,
     /// All that reach the store.
     Always,
+    /// Dory's own: duplicity never hears of it.
+    Dory,
 }
 
 const ALLOWED: &[(&str, Shape, Use)] = &[
@@ -50,6 +52,7 @@ const ALLOWED: &[(&str, Shape, Use)] = &[
     ("s3-use-rrs", Shape::Flag, Use::Always),
     ("s3-use-server-side-encryption", Shape::Flag, Use::Always),
     ("s3-use-server-side-kms-encryption", Shape::Flag, Use::Always),
+    ("staged", Shape::Flag, Use::Dory),
     ("timeout", Shape::Number(1, 86_400), Use::Always),
     ("volsize", Shape::Number(1, 10_240), Use::Backup),
 ];
@@ -136,6 +139,11 @@ impl CustomOptions {
             arguments.push(format!("--full-if-older-than={FULL_IF_OLDER_THAN}").into());
         }
         arguments
+    }
+
+    /// Whether volumes are copied first, so that containers need not stand still while duplicity runs.
+    pub(super) fn is_staged(&self) -> bool {
+        self.sets("staged")
     }
 
     /// Whether the user set this one.

@@ -1,10 +1,11 @@
 //! One open repository.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use tokio::io::AsyncWrite;
 
+use super::ahead::Staged;
 use super::exit::Phase;
 use super::look::Look;
 use super::names::SetTime;
@@ -14,8 +15,8 @@ use crate::domain::entry_path::EntryPath;
 use crate::domain::id::SnapshotId;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{
-    Events, FileEntry, PruneReport, Repository, RepositoryStats, RestoreReport, RestoreRequest, Snapshot,
-    SnapshotReport, SnapshotRequest, VerifyDepth, VerifyReport,
+    Events, FileEntry, FreezeReport, PruneReport, Repository, RepositoryStats, RestoreReport, RestoreRequest, Snapshot,
+    SnapshotReport, SnapshotRequest, VerifyDepth, VerifyReport, WarmReport,
 };
 
 /// One open repository: its key is proven.
@@ -24,13 +25,27 @@ pub(super) struct DuplicityRepository {
     pub(super) session: Arc<Session>,
     /// The newest set that was ever seen here, finished or not.
     newest: Mutex<Option<SetTime>>,
+    /// The copy that the option `staged` asks for.
+    staged: Mutex<Option<Staged>>,
 }
 
 impl DuplicityRepository {
     pub(super) fn new(session: Arc<Session>, look: &Look) -> Self {
-        let repository = Self { session, newest: Mutex::new(None) };
+        let repository = Self { session, newest: Mutex::new(None), staged: Mutex::new(None) };
         repository.saw_all(look);
         repository
+    }
+
+    pub(super) fn staged(&self) -> MutexGuard<'_, Option<Staged>> {
+        self.staged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn take_staged(&self) -> Option<Staged> {
+        self.staged().take()
+    }
+
+    pub(super) fn put_staged(&self, staged: Staged) {
+        *self.staged() = Some(staged);
     }
 
     pub(super) fn newest(&self) -> Option<SetTime> {
@@ -83,10 +98,22 @@ impl DuplicityRepository {
 
 #[async_trait]
 impl Repository for DuplicityRepository {
+    async fn warm(&self, request: &SnapshotRequest, events: &Events) -> Result<WarmReport> {
+        self.copy_ahead(request, events).await
+    }
+
+    async fn freeze(&self, events: &Events) -> Result<FreezeReport> {
+        self.copy_changes(events).await
+    }
+
     async fn backup(&self, request: &SnapshotRequest, events: &Events) -> Result<SnapshotReport> {
         let last = LastTold::default();
         let heard = last.listen(events);
-        keep_telling(events, &*self.session.settings.clock, self.make_set(request, &heard), &last).await
+        let request = self.sources_of(request)?;
+        let made = self.make_set(&request, &heard);
+        let report = keep_telling(events, &*self.session.settings.clock, made, &last).await?;
+        drop(self.take_staged());
+        Ok(report)
     }
 
     async fn restore(&self, request: &RestoreRequest, events: &Events) -> Result<RestoreReport> {

@@ -118,6 +118,7 @@ mod tests {
             host: String::new(),
             tags: Vec::new(),
             parent: None,
+            scratch: None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! An object store as `rustic_core` wants to see it: restic's standard layout below one folder of the store.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,6 +38,10 @@ pub(super) struct StoreBackend {
     keys_written: Mutex<Vec<Id>>,
     only_key: Option<Id>,
     preloaded: Mutex<Vec<Preloaded>>,
+    /// Snapshots that are not in the store.
+    held: Mutex<BTreeMap<Id, Bytes>>,
+    /// Whether new snapshots are held instead of being stored.
+    holds: AtomicBool,
 }
 
 /// A stretch of a pack that was fetched ahead.
@@ -56,7 +61,29 @@ impl StoreBackend {
             keys_written: Mutex::default(),
             only_key: None,
             preloaded: Mutex::default(),
+            held: Mutex::default(),
+            holds: AtomicBool::new(false),
         }
+    }
+
+    /// From now on holds new snapshots in memory instead of storing them.
+    pub(super) fn hold_snapshots(&self) {
+        self.holds.store(true, Ordering::Relaxed);
+    }
+
+    /// Serves a snapshot that an earlier session held as if it were in the store.
+    pub(super) fn serve_snapshot(&self, id: Id, contents: Bytes) {
+        lock(&self.held).insert(id, contents);
+    }
+
+    /// A snapshot that is held.
+    pub(super) fn held_snapshot(&self, id: &Id) -> Option<Bytes> {
+        lock(&self.held).get(id).cloned()
+    }
+
+    /// Writes nothing from now on, because of this.
+    pub(super) fn give_up(&self, error: &Error) {
+        lock(&self.failure).get_or_insert_with(|| error.to_record());
     }
 
     /// The same repository as if it had this key alone.
@@ -273,6 +300,9 @@ impl ReadBackend for StoreBackend {
     }
 
     fn read_full(&self, kind: FileType, id: &Id) -> RusticResult<Bytes> {
+        if let (FileType::Snapshot, Some(held)) = (kind, self.held_snapshot(id)) {
+            return Ok(held);
+        }
         self.get(kind, id).map_err(into_rustic)
     }
 
@@ -293,6 +323,13 @@ impl ReadBackend for StoreBackend {
 impl WriteBackend for StoreBackend {
     fn write_bytes(&self, kind: FileType, id: &Id, _cacheable: bool, content: BytesList) -> RusticResult<()> {
         let content: PutPayload = content.into_vec().into_iter().collect();
+        if kind == FileType::Snapshot && self.holds.load(Ordering::Relaxed) {
+            if let Some(failure) = self.failure() {
+                return Err(into_rustic(failure));
+            }
+            lock(&self.held).insert(*id, Bytes::from(content));
+            return Ok(());
+        }
         self.put(kind, id, &content).map_err(into_rustic)
     }
 

@@ -5,20 +5,21 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
-use rustic_core::repofile::SnapshotFile;
-use rustic_core::{
-    BackupOptions, FileType, Id, IndexedIdsStatus, ParentOptions, ReadBackend, Repository, SnapshotOptions,
-};
+use rustic_core::repofile::{SnapshotFile, SnapshotSummary};
+use rustic_core::{BackupOptions, FileType, Id, ParentOptions, ReadBackend, ReadSource, SnapshotOptions};
 
+use super::freeze::HotMemory;
 use super::keep;
 use super::open::indexed_for_writing;
 use super::progress::{CountingBars, Tally};
 use super::repository::Session;
-use super::source::{Ledger, ROOT, VolumeSource, mount_path};
+use super::source::{FrozenSource, Ledger, ROOT, VolumeSource, mount_path};
 use super::translate::from_rustic;
+use super::warm::FrozenPoint;
 use crate::domain::id::SnapshotId;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{Events, SnapshotReport, SnapshotRequest};
+use crate::source::Mounts;
 
 const OPERATION: &str = "back up to";
 
@@ -28,41 +29,89 @@ const PROGRAM: &str = concat!("dory ", env!("CARGO_PKG_VERSION"));
 pub(super) fn run(session: &Session, request: &SnapshotRequest, events: &Events) -> Result<SnapshotReport> {
     let tally = Tally::new();
     let ledger = Ledger::new(tally.clone(), events.clone());
-    let backend = Arc::clone(&session.backend);
-    let source = VolumeSource::new(request, ledger.clone(), Arc::new(move || backend.has_ended()))?;
+    let source = VolumeSource::new(Mounts::new(request)?, ledger.clone(), session.ended());
     let index_before = index_files(session)?;
-    // What an index tells is from when it was read: a repository that has written is opened anew for the next time.
-    let repository = indexed_for_writing(&session.backend, &session.key, &CountingBars(tally.clone()))?;
-    let snapshot = tally.told_to(events, || archive(session, &repository, request, &source))?;
-    if !index_before.is_subset(&index_files(session)?) {
-        // Somebody pruned meanwhile, and may have marked data for removal that this snapshot relies on, of which they
-        // did not know yet. Whoever prunes next takes such marks away; until then it could not be read.
-        keep::prune(session)?;
-    }
+    let snapshot = tally.told_to(events, || archive(session, &tally, request, request.parent.as_ref(), &source))?;
+    keep_from_pruning(session, &index_before)?;
     tally.tell_end(events);
-    report(&snapshot, ledger.kept(), session.backend.written())
+    let summary = summary(&snapshot)?;
+    Ok(SnapshotReport {
+        snapshot: SnapshotId::parse(snapshot.id.to_hex().as_str())?,
+        files: ledger.kept(),
+        bytes: summary.total_bytes_processed,
+        stored_bytes: session.backend.written(),
+        files_changed: summary.files_new + summary.files_changed,
+    })
+}
+
+/// Makes the snapshot of what was frozen, with what the hot pass read as the one it is compared with.
+pub(super) fn run_frozen(
+    session: &Session,
+    request: &SnapshotRequest,
+    events: &Events,
+    frozen: &FrozenPoint,
+) -> Result<SnapshotReport> {
+    frozen.check(request)?;
+    let tally = Tally::new();
+    let ledger = Ledger::new(tally.clone(), events.clone());
+    let parent = frozen.serve(&session.backend)?;
+    let source = FrozenSource {
+        frozen: Arc::clone(&frozen.frozen),
+        memory: Arc::new(HotMemory::new(session, frozen.snapshot.clone())),
+        ledger: ledger.clone(),
+        backend: Arc::clone(&session.backend),
+    };
+    let snapshot = tally.told_to(events, || archive(session, &tally, request, Some(&parent), &source))?;
+    keep_from_pruning(session, &frozen.index_files)?;
+    tally.tell_end(events);
+    Ok(SnapshotReport {
+        snapshot: SnapshotId::parse(snapshot.id.to_hex().as_str())?,
+        files: ledger.kept(),
+        bytes: summary(&snapshot)?.total_bytes_processed,
+        stored_bytes: frozen.stored_bytes + session.backend.written(),
+        files_changed: frozen.frozen.news(),
+    })
 }
 
 /// The index as it is stored: files are added by whoever backs up, and replaced by whoever prunes.
-fn index_files(session: &Session) -> Result<BTreeSet<Id>> {
+pub(super) fn index_files(session: &Session) -> Result<BTreeSet<Id>> {
     let files = session.backend.list(FileType::Index);
     let files =
         files.map_err(|error| from_rustic(&error, ErrorKind::Unavailable, OPERATION, session.backend.name()))?;
     Ok(files.into_iter().collect())
 }
 
-fn archive(
+/// If somebody pruned meanwhile, they may have marked data for removal that the new snapshot relies on, of which they
+/// did not know yet. Whoever prunes next takes such marks away; until then it could not be read.
+fn keep_from_pruning(session: &Session, index_before: &BTreeSet<Id>) -> Result<()> {
+    if index_before.is_subset(&index_files(session)?) {
+        return Ok(());
+    }
+    keep::prune(session).map(drop)
+}
+
+/// Reads a source into the repository.
+///
+/// What an index tells is from when it was read: a repository that has written is opened anew for the next time.
+pub(super) fn archive<R>(
     session: &Session,
-    repository: &Repository<IndexedIdsStatus>,
+    tally: &Tally,
     request: &SnapshotRequest,
-    source: &VolumeSource,
-) -> Result<SnapshotFile> {
+    parent: Option<&SnapshotId>,
+    source: &R,
+) -> Result<SnapshotFile>
+where
+    R: ReadSource + 'static,
+    R::Open: Send,
+    R::Iter: Send,
+{
+    let repository = indexed_for_writing(&session.backend, &session.key, &CountingBars(tally.clone()))?;
     let fail = |error: Box<rustic_core::RusticError>| {
         // Whatever came of it, the first write that failed is the reason.
         let name = session.backend.name();
         session.backend.failure().unwrap_or_else(|| from_rustic(&error, ErrorKind::Internal, OPERATION, name))
     };
-    let options = BackupOptions::default().parent_opts(parent(request));
+    let options = BackupOptions::default().parent_opts(compared_with(parent));
     let snapshot = description(request).map_err(fail)?;
     let mut paths: Vec<_> = request.sources.iter().map(|source| mount_path(source.key.as_str())).collect();
     if paths.is_empty() {
@@ -73,9 +122,9 @@ fn archive(
 
 /// Only a parent that was named is compared with: of files, names, sizes, times and the time of the last change of
 /// anything about them are.
-fn parent(request: &SnapshotRequest) -> ParentOptions {
+fn compared_with(parent: Option<&SnapshotId>) -> ParentOptions {
     let options = ParentOptions::default();
-    match request.parent.as_ref().filter(|parent| parent.as_str().parse::<Id>().is_ok()) {
+    match parent.filter(|parent| parent.as_str().parse::<Id>().is_ok()) {
         Some(parent) => options.parents(vec![parent.to_string()]),
         None => options.force(true),
     }
@@ -94,15 +143,8 @@ fn description(request: &SnapshotRequest) -> rustic_core::RusticResult<SnapshotF
     Ok(snapshot)
 }
 
-fn report(snapshot: &SnapshotFile, files: u64, stored_bytes: u64) -> Result<SnapshotReport> {
-    let summary = snapshot.summary.as_ref().ok_or_else(|| {
+pub(super) fn summary(snapshot: &SnapshotFile) -> Result<&SnapshotSummary> {
+    snapshot.summary.as_ref().ok_or_else(|| {
         Error::new(ErrorKind::Internal, OPERATION, snapshot.id.to_hex().as_str(), "the snapshot has no summary")
-    })?;
-    Ok(SnapshotReport {
-        snapshot: SnapshotId::parse(snapshot.id.to_hex().as_str())?,
-        files,
-        bytes: summary.total_bytes_processed,
-        stored_bytes,
-        files_changed: summary.files_new + summary.files_changed,
     })
 }

@@ -90,6 +90,10 @@ impl BackupEngine for ResticEngine {
         }
     }
 
+    fn freezes(&self, _options: &BTreeMap<String, String>) -> bool {
+        true
+    }
+
     async fn open(&self, spec: &RepositorySpec, mode: OpenMode) -> Result<Arc<dyn Repository>> {
         self.check_options(&spec.options)?;
         let location = self.locate(spec, mode)?;

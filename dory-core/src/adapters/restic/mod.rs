@@ -9,6 +9,7 @@ mod backup;
 mod browse;
 mod engine;
 mod fetch;
+mod freeze;
 mod go_mode;
 mod keep;
 mod open;
@@ -17,5 +18,6 @@ mod repository;
 mod restore;
 mod source;
 mod translate;
+mod warm;
 
 pub use engine::{Connect, ResticEngine};

@@ -1,27 +1,31 @@
 //! An open repository: each call runs on a thread of its own, on the repository as it is then.
 
 use std::fmt::{self, Debug};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use rustic_core::repofile::MasterKey;
 use tokio::io::AsyncWrite;
 
 use super::backend::{Location, StoreBackend};
-use super::{backup, browse, keep, restore};
+use super::warm::Warmed;
+use super::{backup, browse, freeze, keep, restore, warm};
 use crate::domain::entry_path::EntryPath;
 use crate::domain::id::SnapshotId;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{
-    Events, FileEntry, PruneReport, Repository, RepositoryStats, RestoreReport, RestoreRequest, Snapshot,
-    SnapshotReport, SnapshotRequest, VerifyDepth, VerifyReport,
+    Events, FileEntry, FreezeReport, PruneReport, Repository, RepositoryStats, RestoreReport, RestoreRequest, Snapshot,
+    SnapshotReport, SnapshotRequest, VerifyDepth, VerifyReport, WarmReport,
 };
+use crate::source::Ended;
 
 /// A repository in restic's format whose key is known.
 pub(super) struct ResticRepository {
     location: Location,
     key: MasterKey,
+    /// What the last hot pass left for the cold one, and that for the snapshot.
+    warmed: Arc<Mutex<Option<Warmed>>>,
 }
 
 /// What one piece of work needs of a repository.
@@ -30,9 +34,17 @@ pub(super) struct Session {
     pub(super) key: MasterKey,
 }
 
+impl Session {
+    /// Tells whether nobody waits for this work any more, or a write failed.
+    pub(super) fn ended(&self) -> Ended {
+        let backend = Arc::clone(&self.backend);
+        Arc::new(move || backend.has_ended())
+    }
+}
+
 impl ResticRepository {
     pub(super) fn new(location: Location, key: MasterKey) -> Self {
-        Self { location, key }
+        Self { location, key, warmed: Arc::default() }
     }
 
     /// Runs `work` aside. If nobody waits for it any more, its next use of the store fails, and so it ends.
@@ -47,6 +59,10 @@ impl ResticRepository {
         let session = Session { backend, key: self.key.clone() };
         run_blocking(operation, &self.location.name, move || work(&session)).await
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct CancelOnDrop(Arc<AtomicBool>);
@@ -76,9 +92,30 @@ impl Debug for ResticRepository {
 
 #[async_trait]
 impl Repository for ResticRepository {
+    async fn warm(&self, request: &SnapshotRequest, events: &Events) -> Result<WarmReport> {
+        let (request, events, warmed) = (request.clone(), events.clone(), Arc::clone(&self.warmed));
+        self.run("read ahead into", move |session| warm::run(session, &request, &events, &mut lock(&warmed))).await
+    }
+
+    async fn freeze(&self, events: &Events) -> Result<FreezeReport> {
+        let (events, warmed) = (events.clone(), Arc::clone(&self.warmed));
+        self.run("freeze for", move |session| freeze::run(session, &events, &mut lock(&warmed))).await
+    }
+
     async fn backup(&self, request: &SnapshotRequest, events: &Events) -> Result<SnapshotReport> {
-        let (request, events) = (request.clone(), events.clone());
-        self.run("back up to", move |session| backup::run(session, &request, &events)).await
+        let (request, events, warmed) = (request.clone(), events.clone(), Arc::clone(&self.warmed));
+        self.run("back up to", move |session| {
+            let warmed = &mut *lock(&warmed);
+            match warmed.as_ref().and_then(Warmed::frozen) {
+                Some(frozen) => {
+                    let report = backup::run_frozen(session, &request, &events, &frozen)?;
+                    *warmed = None;
+                    Ok(report)
+                }
+                None => backup::run(session, &request, &events),
+            }
+        })
+        .await
     }
 
     async fn restore(&self, request: &RestoreRequest, events: &Events) -> Result<RestoreReport> {

@@ -106,6 +106,7 @@ impl Stage {
             host: "host-1".to_owned(),
             tags: vec!["point-1".to_owned()],
             parent: None,
+            scratch: None,
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod damage;
 mod fidelity;
+mod freezing;
 mod interchange;
 mod scale;
 mod side_by_side;
@@ -123,6 +124,7 @@ fn reading(path: &Path) -> SnapshotRequest {
         host: "host-1".to_owned(),
         tags: vec!["point-1".to_owned(), "shop, db".to_owned()],
         parent: None,
+        scratch: None,
     }
 }
 

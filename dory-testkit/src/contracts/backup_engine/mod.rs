@@ -6,6 +6,7 @@
 
 mod backing_up;
 mod browsing;
+mod freezing;
 mod keeping;
 mod opening;
 mod restoring;
@@ -13,6 +14,7 @@ mod scene;
 
 pub use backing_up::*;
 pub use browsing::*;
+pub use freezing::*;
 pub use keeping::*;
 pub use opening::*;
 pub use restoring::*;
@@ -38,6 +40,16 @@ macro_rules! backup_engine_contract {
             excluded_paths_are_left_out
             a_source_that_is_not_there_is_invalid
             progress_reaches_the_whole
+
+            a_hot_pass_alone_leaves_no_snapshot
+            a_frozen_tree_equals_its_source
+            a_freeze_without_a_change_copies_nothing
+            what_happens_after_a_freeze_is_not_in_it
+            what_happens_between_the_passes_is_in_it
+            a_change_behind_restored_times_is_found
+            passes_may_be_repeated
+            a_file_that_changes_during_a_hot_pass_is_right
+            a_freeze_is_of_what_was_read_ahead
 
             what_the_snapshot_does_not_hold_is_removed_if_asked
             one_mount_of_two_is_restored_alone

@@ -172,6 +172,7 @@ impl Scene {
             host: "host-1".to_owned(),
             tags: vec!["point-1".to_owned()],
             parent: None,
+            scratch: None,
         }
     }
 
@@ -241,7 +242,7 @@ impl Scene {
         self.seen.0.lock().unwrap().iter().filter_map(told).collect()
     }
 
-    fn events(&self) -> Events {
+    pub(super) fn events(&self) -> Events {
         self.seen.0.lock().unwrap().clear();
         let seen = self.seen.clone();
         Events::new(move |event| seen.0.lock().unwrap().push(event))

@@ -1,5 +1,6 @@
 //! A backup engine that keeps everything in memory.
 
+mod frozen;
 mod node;
 mod reading;
 mod repository;
@@ -37,6 +38,7 @@ pub struct FakeEngine {
     /// How many snapshots make a chain, where they cannot go alone.
     chain_length: usize,
     options: BTreeSet<String>,
+    freezes: bool,
     shared: Arc<Shared>,
 }
 
@@ -70,7 +72,8 @@ impl FakeEngine {
             read_only: AtomicBool::new(false),
             journal: journal.clone(),
         };
-        Self { kind, capabilities, chain_length: 0, options: BTreeSet::new(), shared: Arc::new(shared) }
+        let shared = Arc::new(shared);
+        Self { kind, capabilities, chain_length: 0, options: BTreeSet::new(), freezes: true, shared }
     }
 
     /// Lets it keep no more than `capabilities` say. Chains, where needed, are seven snapshots long.
@@ -99,6 +102,13 @@ impl FakeEngine {
     #[must_use]
     pub fn with_options(mut self, names: &[&str]) -> Self {
         self.options = names.iter().map(|name| (*name).to_owned()).collect();
+        self
+    }
+
+    /// Lets it have no hot and cold passes.
+    #[must_use]
+    pub fn without_freezing(mut self) -> Self {
+        self.freezes = false;
         self
     }
 
@@ -203,6 +213,10 @@ impl BackupEngine for FakeEngine {
         }
     }
 
+    fn freezes(&self, _options: &BTreeMap<String, String>) -> bool {
+        self.freezes
+    }
+
     async fn open(&self, spec: &RepositorySpec, mode: OpenMode) -> Result<Arc<dyn Repository>> {
         let call = self.shared.journal.begin(PORT, "open", &spec.path, "");
         if let Err(error) = self.check_options(&spec.options) {
@@ -227,9 +241,10 @@ impl BackupEngine for FakeEngine {
                 Err(Error::new(ErrorKind::WrongKey, "open repository", place, reason))
             }
             Some(_) => {
-                let repository =
-                    FakeRepository::new(Arc::clone(&self.shared), place, spec.path.clone(), self.capabilities);
-                Ok(Arc::new(repository) as Arc<dyn Repository>)
+                let shared = Arc::clone(&self.shared);
+                let repository = FakeRepository::new(shared, place, spec.path.clone(), self.capabilities);
+                Ok(Arc::new(if self.freezes { repository } else { repository.without_freezing() })
+                    as Arc<dyn Repository>)
             }
         })
     }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -11,14 +11,15 @@ use dory_core::domain::entry_path::EntryPath;
 use dory_core::domain::event::Progress;
 use dory_core::domain::id::SnapshotId;
 use dory_core::ports::{
-    Capabilities, Events, FileEntry, PruneReport, Repository, RepositoryStats, RestoreReport, RestoreRequest, Snapshot,
-    SnapshotReport, SnapshotRequest, VerifyDepth, VerifyReport,
+    Capabilities, Events, FileEntry, FreezeReport, PruneReport, Repository, RepositoryStats, RestoreReport,
+    RestoreRequest, Snapshot, SnapshotReport, SnapshotRequest, VerifyDepth, VerifyReport, WarmReport,
 };
 use dory_core::{Error, ErrorKind, Result};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::node::Node;
+use super::frozen::Passes;
+use super::node::{BlobId, Node};
 use super::reading::{Reader, patterns};
 use super::vault::Kept;
 use super::writing::Writer;
@@ -27,18 +28,24 @@ use crate::fakes::journal::Pending;
 
 /// One opening of a repository.
 pub(super) struct FakeRepository {
-    shared: Arc<Shared>,
-    place: String,
+    pub(super) shared: Arc<Shared>,
+    pub(super) place: String,
     /// What the journal calls it.
     name: String,
     capabilities: Capabilities,
     /// Held by calls under way: those that only read may overlap.
     turn: RwLock<()>,
+    /// `None` where there are no hot and cold passes.
+    pub(super) passes: Option<Mutex<Passes>>,
 }
 
 impl FakeRepository {
     pub(super) fn new(shared: Arc<Shared>, place: String, name: String, capabilities: Capabilities) -> Self {
-        Self { shared, place, name, capabilities, turn: RwLock::new(()) }
+        Self { shared, place, name, capabilities, turn: RwLock::new(()), passes: Some(Mutex::default()) }
+    }
+
+    pub(super) fn without_freezing(self) -> Self {
+        Self { passes: None, ..self }
     }
 
     fn begin(&self, method: &'static str, detail: impl Into<String>) -> Pending {
@@ -62,30 +69,49 @@ impl FakeRepository {
         self.shared.with_vault(&self.place, |vault| vault.find(id).cloned())
     }
 
-    async fn read_sources(&self, request: &SnapshotRequest, events: &Events) -> Result<SnapshotReport> {
+    /// Reads sources, each file's contents into `keep`.
+    pub(super) async fn read_nodes(
+        &self,
+        request: &SnapshotRequest,
+        events: &Events,
+        keep: &(dyn Fn(Vec<u8>) -> Result<BlobId> + Send + Sync),
+    ) -> Result<(BTreeMap<EntryPath, Node>, Progress)> {
         check_keys(request)?;
-        self.shared.check_writable(&self.place)?;
-        let stored = AtomicU64::new(0);
-        let keep = |contents| {
-            self.shared.with_vault(&self.place, |vault| {
-                let (blob, added) = vault.keep(contents);
-                stored.fetch_add(added, Ordering::Relaxed);
-                Ok(blob)
-            })
-        };
         let mut reader = Reader {
             exclude: patterns(&request.exclude)?,
             events,
             hook: self.shared.read_hook(),
             capabilities: self.capabilities,
-            keep: &keep,
+            keep,
             nodes: BTreeMap::new(),
             progress: Progress::default(),
         };
         for source in &request.sources {
             reader.read(source).await?;
         }
-        let (nodes, progress) = (reader.nodes, reader.progress);
+        Ok((reader.nodes, reader.progress))
+    }
+
+    async fn read_sources(&self, request: &SnapshotRequest, events: &Events) -> Result<SnapshotReport> {
+        self.shared.check_writable(&self.place)?;
+        let stored = AtomicU64::new(0);
+        let (nodes, progress) = match self.take_frozen(request)? {
+            Some(frozen) => {
+                for contents in frozen.contents.into_values() {
+                    stored.fetch_add(self.keep(contents)?.1, Ordering::Relaxed);
+                }
+                events.progress(frozen.progress);
+                (frozen.nodes, frozen.progress)
+            }
+            None => {
+                let keep = |contents| {
+                    let (blob, added) = self.keep(contents)?;
+                    stored.fetch_add(added, Ordering::Relaxed);
+                    Ok(blob)
+                };
+                self.read_nodes(request, events, &keep).await?
+            }
+        };
         self.shared.with_vault(&self.place, |vault| {
             // A parent that is gone is no reason to fail: everything then counts as new.
             let parent = request.parent.as_ref().and_then(|id| vault.find(id).ok());
@@ -102,6 +128,10 @@ impl FakeRepository {
                 files_changed,
             })
         })
+    }
+
+    pub(super) fn keep(&self, contents: Vec<u8>) -> Result<(BlobId, u64)> {
+        self.shared.with_vault(&self.place, |vault| Ok(vault.keep(contents)))
     }
 
     async fn write_targets(&self, request: &RestoreRequest, events: &Events) -> Result<RestoreReport> {
@@ -168,6 +198,24 @@ fn check_keys(request: &SnapshotRequest) -> Result<()> {
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl Repository for FakeRepository {
+    async fn warm(&self, request: &SnapshotRequest, events: &Events) -> Result<WarmReport> {
+        let call = self.begin("warm", "");
+        let _turn = match self.alone("warm") {
+            Ok(turn) => turn,
+            Err(error) => return call.end(Err(error)),
+        };
+        call.end(self.read_ahead(request, events).await)
+    }
+
+    async fn freeze(&self, events: &Events) -> Result<FreezeReport> {
+        let call = self.begin("freeze", "");
+        let _turn = match self.alone("freeze") {
+            Ok(turn) => turn,
+            Err(error) => return call.end(Err(error)),
+        };
+        call.end(self.keep_aside(events).await)
+    }
+
     async fn backup(&self, request: &SnapshotRequest, events: &Events) -> Result<SnapshotReport> {
         let keys: Vec<_> = request.sources.iter().map(|source| source.key.as_str()).collect();
         let call = self.begin("backup", format!("({})", keys.join(", ")));

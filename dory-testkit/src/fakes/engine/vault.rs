@@ -59,13 +59,18 @@ impl Vault {
 
     /// Keeps a file's contents; tells their name, and how many bytes that added.
     pub(super) fn keep(&mut self, contents: Vec<u8>) -> (BlobId, u64) {
-        let id: BlobId = Sha256::digest(&contents).into();
+        let id = blob_of(&contents);
         let bytes = contents.len() as u64;
         if self.blobs.contains_key(&id) {
             return (id, 0);
         }
         self.blobs.insert(id, contents.into());
         (id, bytes)
+    }
+
+    /// Whether these contents are kept already.
+    pub(super) fn keeps(&self, blob: &BlobId) -> bool {
+        self.blobs.contains_key(blob)
     }
 
     /// A file's contents, checked.
@@ -170,6 +175,11 @@ impl Vault {
         contents[middle] ^= 1;
         *largest = contents.into();
     }
+}
+
+/// The name of a file's contents.
+pub(super) fn blob_of(contents: &[u8]) -> BlobId {
+    Sha256::digest(contents).into()
 }
 
 impl Kept {

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use builder::ContainerBuilder;
-use dory_core::domain::container::{Container, ContainerState, Health};
+use dory_core::domain::container::{Container, ContainerState, Health, Volume};
 use dory_core::domain::id::{ImageRef, NetworkName, VolumeName};
 use dory_core::ports::{BackupEngine, ContainerRuntime};
 pub use exec::{ExecReply, ExecScript};
@@ -257,6 +257,9 @@ impl FakeRuntime {
         let state = self.lock();
         let helpers: Vec<_> = state.helpers.iter().map(|helper| helper.name().to_string()).collect();
         assert!(helpers.is_empty(), "helpers were left behind: {}", helpers.join(", "));
+        let of_helpers = |volume: &&Volume| volume.labels.keys().any(|label| label.starts_with("dory.helper."));
+        let volumes: Vec<_> = state.volumes.values().filter(of_helpers).map(|volume| volume.name.to_string()).collect();
+        assert!(volumes.is_empty(), "volumes of helpers were left behind: {}", volumes.join(", "));
         let cut_off: Vec<_> =
             state.containers.iter().filter(|c| c.cut_off).map(|c| c.container.name.to_string()).collect();
         assert!(cut_off.is_empty(), "containers run without their network: {}", cut_off.join(", "));

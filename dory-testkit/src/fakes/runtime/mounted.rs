@@ -11,9 +11,9 @@ use dory_core::domain::id::SnapshotId;
 use dory_core::domain::policy::EngineKind;
 use dory_core::domain::store_url::StoreUrl;
 use dory_core::ports::{
-    BackupEngine, Capabilities, Clock, Events, FileEntry, HelperNetwork, MountFolder, OpenMode, PruneReport,
-    Repository, RepositorySpec, RepositoryStats, RestoreReport, RestoreRequest, Snapshot, SnapshotReport,
-    SnapshotRequest, VerifyDepth, VerifyReport,
+    BackupEngine, Capabilities, Clock, Events, FileEntry, FreezeReport, HelperNetwork, MountFolder, OpenMode,
+    PruneReport, Repository, RepositorySpec, RepositoryStats, RestoreReport, RestoreRequest, Snapshot, SnapshotReport,
+    SnapshotRequest, VerifyDepth, VerifyReport, WarmReport,
 };
 use dory_core::{Error, ErrorKind, Result};
 use futures_util::FutureExt;
@@ -94,6 +94,10 @@ impl BackupEngine for MountedEngine {
         self.engine.check_options(options)
     }
 
+    fn freezes(&self, options: &BTreeMap<String, String>) -> bool {
+        self.engine.freezes(options)
+    }
+
     async fn open(&self, spec: &RepositorySpec, mode: OpenMode) -> Result<Arc<dyn Repository>> {
         let repository = self.engine.open(&self.map_store(spec)?, mode).await?;
         Ok(Arc::new(MountedRepository { repository, view: self.view.clone() }))
@@ -114,6 +118,17 @@ impl MountedRepository {
         };
         folders.iter().map(map).collect()
     }
+
+    fn map_request(&self, request: &SnapshotRequest) -> Result<SnapshotRequest> {
+        let scratch = match &request.scratch {
+            Some(scratch) if !self.view.may_write(scratch) => {
+                let path = scratch.display().to_string();
+                return Err(Error::new(ErrorKind::PermissionDenied, "write to", path, "the helper may only read it"));
+            }
+            scratch => scratch.as_ref().and_then(|scratch| self.view.real_path(scratch)),
+        };
+        Ok(SnapshotRequest { sources: self.map(&request.sources)?, scratch, ..request.clone() })
+    }
 }
 
 fn no_mount(path: &Path) -> Error {
@@ -123,9 +138,16 @@ fn no_mount(path: &Path) -> Error {
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl Repository for MountedRepository {
+    async fn warm(&self, request: &SnapshotRequest, events: &Events) -> Result<WarmReport> {
+        self.repository.warm(&self.map_request(request)?, events).await
+    }
+
+    async fn freeze(&self, events: &Events) -> Result<FreezeReport> {
+        self.repository.freeze(events).await
+    }
+
     async fn backup(&self, request: &SnapshotRequest, events: &Events) -> Result<SnapshotReport> {
-        let request = SnapshotRequest { sources: self.map(&request.sources)?, ..request.clone() };
-        self.repository.backup(&request, events).await
+        self.repository.backup(&self.map_request(request)?, events).await
     }
 
     async fn restore(&self, request: &RestoreRequest, events: &Events) -> Result<RestoreReport> {

@@ -1,151 +1,127 @@
 //! What a backup reads: the mounts' folders, as nodes under `/backup/<key>` wherever they really are.
 //!
-//! `rustic_core` only logs what it cannot read; here each such path becomes a [`Warning`]. Folders are walked by their
-//! file descriptors, so that nobody who swaps a folder for a link can lead the walk elsewhere.
+//! `rustic_core` only logs what it cannot read; here each such path becomes a warning.
 
-mod exclude;
-mod inode;
+mod frozen;
+mod ledger;
+mod node;
 mod reader;
 #[cfg(test)]
 mod tests;
-mod walk;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustic_core::{ErrorKind as RusticKind, ReadSource, RusticError, RusticResult};
-use rustix::io::Errno;
+use jiff::Timestamp;
+use rustic_core::repofile::{Metadata, Node, NodeType};
+use rustic_core::{ReadSource, ReadSourceEntry, RusticResult};
 
-use self::exclude::Excludes;
-use self::inode::Place;
+use self::node::node;
 use self::reader::Opener;
-use self::walk::Walk;
-use super::progress::Tally;
-use crate::domain::entry_path::EntryPath;
-use crate::domain::event::{Warning, WarningKind};
-use crate::error::{Error, Result};
-use crate::ports::{Events, SnapshotRequest};
+use super::go_mode;
+use crate::source::{Ended, Found, Manifest, Mounts, Walk};
+
+pub(super) use self::frozen::FrozenSource;
+pub(super) use self::ledger::Ledger;
 
 /// The folder of a snapshot that holds the mounts.
 pub(super) const ROOT: &str = "/backup";
 
-/// The sources of one backup.
+/// The sources of one backup, as they are while they are read.
 pub(super) struct VolumeSource {
-    mounts: Vec<Mount>,
-    excludes: Arc<Excludes>,
+    mounts: Mounts,
     ledger: Ledger,
     ended: Ended,
+    record: Option<Record>,
 }
 
-/// Tells whether going on is of no use, so that a walk stops.
-pub(super) type Ended = Arc<dyn Fn() -> bool + Send + Sync>;
-
-/// One of the sources, proven to be there.
+/// Where a pass writes down what it reads, and what the pass before it wrote down.
 #[derive(Clone)]
-struct Mount {
-    key: String,
-    place: Place,
+pub(super) struct Record {
+    pub(super) manifest: Arc<Manifest>,
+    pub(super) before: Option<Arc<Manifest>>,
 }
 
 impl VolumeSource {
-    /// Checks that the sources are there and the patterns make sense.
-    pub(super) fn new(request: &SnapshotRequest, ledger: Ledger, ended: Ended) -> Result<Self> {
-        let excludes = Arc::new(Excludes::new(&request.exclude)?);
-        let mut mounts = Vec::with_capacity(request.sources.len());
-        for source in &request.sources {
-            let place = Place::of_source(&source.path).map_err(|error| missing_source(&source.path, error))?;
-            mounts.push(Mount { key: source.key.to_string(), place });
-        }
-        // The format wants names in order.
-        mounts.sort_by(|a, b| a.key.cmp(&b.key));
-        if let Some(twice) = mounts.windows(2).find(|pair| pair[0].key == pair[1].key) {
-            return Err(Error::invalid("source", &twice[0].key, "each mount may be named once"));
-        }
-        Ok(Self { mounts, excludes, ledger, ended })
+    pub(super) fn new(mounts: Mounts, ledger: Ledger, ended: Ended) -> Self {
+        Self { mounts, ledger, ended, record: None }
     }
 
-    fn walk(&self, ledger: Ledger) -> Walk {
-        Walk::new(self.mounts.clone(), Arc::clone(&self.excludes), ledger, Arc::clone(&self.ended))
+    /// Writes down what is read.
+    pub(super) fn recording(self, record: Record) -> Self {
+        Self { record: Some(record), ..self }
     }
-}
-
-fn missing_source(path: &Path, error: Errno) -> Error {
-    let reason = match error {
-        Errno::NOENT | Errno::NOTDIR => "it is not there",
-        _ => "it cannot be opened",
-    };
-    Error::invalid("source", path.to_string_lossy(), reason).with_source(std::io::Error::from(error))
 }
 
 impl ReadSource for VolumeSource {
     type Open = Opener;
-    type Iter = Walk;
+    type Iter = Entries;
 
     /// Counts what there is, beside the work itself. What cannot be counted is told when it cannot be read.
     fn size(&self) -> RusticResult<Option<u64>> {
         let (mut files, mut bytes) = (0, 0);
-        for entry in self.walk(Ledger::silent()).only_counting().flatten() {
+        let walk = Walk::new(&self.mounts, Ledger::silent().notes().clone(), Arc::clone(&self.ended));
+        for found in walk.only_counting() {
             files += 1;
-            bytes += entry.node.meta.size;
+            bytes += if found.look.is_file() { found.look.size } else { 0 };
         }
-        self.ledger.tally.set_totals(files, bytes);
+        self.ledger.set_totals(files, bytes);
         Ok(None)
     }
 
     fn entries(&self) -> Self::Iter {
-        self.walk(self.ledger.clone())
+        let walk = Walk::new(&self.mounts, self.ledger.notes().clone(), Arc::clone(&self.ended));
+        Entries { top: Some(top()), walk, ledger: self.ledger.clone(), record: self.record.clone() }
     }
 }
 
-/// Where a walk writes down what it met. Cheap to clone; clones write into one.
-#[derive(Clone)]
-pub(super) struct Ledger {
-    tally: Tally,
-    events: Events,
-    lost: Arc<AtomicU64>,
-    seen: Arc<AtomicU64>,
+/// A walk, as nodes of the format.
+pub(super) struct Entries {
+    /// The folder that holds the mounts, until it was given.
+    top: Option<Node>,
+    walk: Walk,
+    ledger: Ledger,
+    record: Option<Record>,
 }
 
-impl Ledger {
-    pub(super) fn new(tally: Tally, events: Events) -> Self {
-        Self { tally, events, lost: Arc::default(), seen: Arc::default() }
+impl Entries {
+    fn entry(&self, found: Found) -> ReadSourceEntry<Opener> {
+        self.ledger.count();
+        let node = node(&found.name, &found.look, found.settled, found.link.as_deref(), &found.attributes);
+        if let Some(record) = &self.record {
+            record.manifest.note(&found, record.before.as_deref());
+        }
+        let path = Path::new(ROOT).join(&found.path);
+        let open = found.look.is_file().then(|| Opener {
+            place: found.place,
+            seen: found.look,
+            path: found.path,
+            ledger: self.ledger.clone(),
+            manifest: self.record.as_ref().map(|record| Arc::clone(&record.manifest)),
+        });
+        ReadSourceEntry { path, node, open }
     }
+}
 
-    fn silent() -> Self {
-        Self::new(Tally::new(), Events::ignored())
-    }
+impl Iterator for Entries {
+    type Item = RusticResult<ReadSourceEntry<Opener>>;
 
-    /// Inodes that are in the snapshot.
-    pub(super) fn kept(&self) -> u64 {
-        self.seen.load(Ordering::Relaxed).saturating_sub(self.lost.load(Ordering::Relaxed))
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(node) = self.top.take() {
+            return Some(Ok(ReadSourceEntry { path: PathBuf::from(ROOT), node, open: None }));
+        }
+        let found = self.walk.next()?;
+        Some(Ok(self.entry(found)))
     }
+}
 
-    fn count(&self) {
-        self.seen.fetch_add(1, Ordering::Relaxed);
-        self.tally.add_file();
-    }
-
-    fn warn(&self, kind: WarningKind, path: &Path, detail: impl Into<String>) {
-        let path = EntryPath::new(path.strip_prefix(ROOT).unwrap_or(path));
-        self.events.warn(Warning { kind, path, detail: detail.into() });
-    }
-
-    /// What was not there, or could not be opened or read.
-    fn warn_unread(&self, path: &Path, error: Errno) {
-        let kind = match error {
-            Errno::NOENT | Errno::NOTDIR => WarningKind::Vanished,
-            _ => WarningKind::Unreadable,
-        };
-        self.warn(kind, path, std::io::Error::from(error).to_string());
-    }
-
-    /// Like [`Self::warn_unread`], for what had been counted already. The error only makes `rustic_core` leave it out.
-    fn lose(&self, path: &Path, error: Errno) -> Box<RusticError> {
-        self.lost.fetch_add(1, Ordering::Relaxed);
-        self.warn_unread(path, error);
-        RusticError::new(RusticKind::InputOutput, "a file was left out, and has been warned of")
-    }
+/// The folder that holds the mounts: always the same, so that a backup without changes adds nothing for it.
+fn top() -> Node {
+    let time = Some(Timestamp::UNIX_EPOCH);
+    let mode = Some(go_mode::to_go(0o040_755));
+    let owner = Some(0);
+    let meta = Metadata { mode, mtime: time, atime: time, ctime: time, uid: owner, gid: owner, ..Metadata::default() };
+    Node::new_node(Path::new(ROOT).file_name().unwrap_or_default(), NodeType::Dir, meta)
 }
 
 /// A mount's path in snapshots.

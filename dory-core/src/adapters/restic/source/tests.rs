@@ -12,8 +12,10 @@ use proptest::prelude::*;
 use rustic_core::{ReadSource, ReadSourceEntry, ReadSourceOpen};
 
 use super::*;
+use crate::adapters::restic::progress::Tally;
+use crate::domain::event::WarningKind;
 use crate::domain::id::MountKey;
-use crate::ports::{EngineEvent, MountFolder};
+use crate::ports::{EngineEvent, Events, MountFolder, SnapshotRequest};
 
 type Told = Arc<Mutex<Vec<(WarningKind, String)>>>;
 
@@ -40,8 +42,9 @@ fn walk(path: &Path) -> Walked {
         host: String::new(),
         tags: Vec::new(),
         parent: None,
+        scratch: None,
     };
-    let source = VolumeSource::new(&request, ledger.clone(), Arc::new(|| false)).unwrap();
+    let source = VolumeSource::new(Mounts::new(&request).unwrap(), ledger.clone(), Arc::new(|| false));
     Walked { source, ledger, told }
 }
 

@@ -7,10 +7,10 @@ use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use crate::error::{Error, Result};
 
 /// Which paths are left out; patterns are relative to each mount's own folder.
-pub(super) struct Excludes(Gitignore);
+pub(crate) struct Excludes(Gitignore);
 
 impl Excludes {
-    pub(super) fn new(patterns: &[String]) -> Result<Self> {
+    pub(crate) fn new(patterns: &[String]) -> Result<Self> {
         let mut builder = GitignoreBuilder::new("");
         for pattern in patterns {
             builder.add_line(None, pattern).map_err(|error| bad_pattern(pattern, error))?;
@@ -19,7 +19,7 @@ impl Excludes {
     }
 
     /// Whether `path`, relative to its mount's folder, is left out. Nothing below a left out folder is asked about.
-    pub(super) fn cover(&self, path: &Path, is_folder: bool) -> bool {
+    pub(crate) fn cover(&self, path: &Path, is_folder: bool) -> bool {
         !self.0.is_empty() && self.0.matched(path, is_folder).is_ignore()
     }
 }
