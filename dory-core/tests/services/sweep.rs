@@ -26,12 +26,16 @@ const CONTAINERS: [(&str, ContainerState); 4] = [
 ];
 
 /// Calls that change something, so that it matters when only their answer is lost.
-const CHANGES: [&str; 12] = [
+const CHANGES: [&str; 16] = [
     "catalog create",
     "catalog replace",
     "engine open",
+    "engine warm",
+    "engine freeze",
     "engine backup",
     "engine restore",
+    "runtime create_volume",
+    "runtime remove_volume",
     "runtime stop",
     "runtime start",
     "runtime pause",

@@ -31,6 +31,24 @@ use tempfile::TempDir;
 
 dory_testkit::backup_engine_contract!(duplicity_in_a_folder, async { in_a_folder() });
 
+// What the option `staged` changes.
+dory_testkit::backup_engine_contract! { @promises duplicity_staged, async { staged() };
+    unknown_options_are_refused
+    a_frozen_tree_equals_its_source
+    what_happens_after_a_freeze_is_not_in_it
+    what_happens_between_the_passes_is_in_it
+    a_change_behind_restored_times_is_found
+    passes_may_be_repeated
+    a_file_that_changes_during_a_hot_pass_is_right
+    a_freeze_is_of_what_was_read_ahead
+}
+
+fn staged() -> Option<Subject> {
+    let mut subject = in_a_folder()?;
+    subject.repository.options.insert("staged".to_owned(), "true".to_owned());
+    Some(subject)
+}
+
 fn in_a_folder() -> Option<Subject> {
     let stage = Stage::in_a_folder()?;
     let mut subject = Subject::new(Arc::<dyn BackupEngine>::clone(&stage.engine), stage.spec.clone()).keeping(stage);
