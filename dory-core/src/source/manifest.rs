@@ -1,5 +1,6 @@
 //! What was read with everything running, by which a look at everything standing still tells what changed.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -116,7 +117,7 @@ impl Manifest {
             .filter(|(_, _, seen)| fits(seen))
             .map(|(folder, name, seen)| (folder.join(name), seen.look.clone()))
             .collect();
-        files.sort_by(|(_, a), (_, b)| b.modified.cmp(&a.modified));
+        files.sort_by_key(|(_, look)| Reverse(look.modified));
         files
     }
 
