@@ -45,7 +45,7 @@ async fn no_backup_starts_a_container_that_a_restore_stopped() {
 async fn no_backup_ends_while_another_reads_what_its_containers_write() {
     let bench = sharing().await;
     bench.clock.advance(std::time::Duration::from_secs(1));
-    let mut reading = bench.faults.restic.hold_next("backup");
+    let mut reading = bench.faults.restic.hold_next("freeze");
     let first = tokio::spawn({
         let dory = bench.dory.clone();
         let request = BackupRequest { container: "worker".to_owned(), ..BackupRequest::default() };
