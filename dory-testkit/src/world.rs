@@ -41,7 +41,7 @@ pub struct World {
     pub catalog: MemoryCatalog,
     /// Stands in for the restic engine: snapshots can go alone.
     pub restic: FakeEngine,
-    /// Stands in for the duplicity engine: chains of three snapshots, and it needs a helper.
+    /// Stands in for the duplicity engine: chains of three snapshots, it needs a helper, and takes the option `volsize`.
     pub duplicity: FakeEngine,
     /// Who is told.
     pub notifier: FakeNotifier,
@@ -75,7 +75,8 @@ impl World {
         let runtime = FakeRuntime::with(&clock, &journal);
         let catalog = MemoryCatalog::with(&clock, &journal);
         let restic = FakeEngine::with(EngineKind::Restic, &journal);
-        let duplicity = FakeEngine::with(EngineKind::Duplicity, &journal).with_chains_of(3).needing_a_helper();
+        let duplicity = FakeEngine::with(EngineKind::Duplicity, &journal);
+        let duplicity = duplicity.with_chains_of(3).needing_a_helper().with_options(&["volsize"]);
         let notifier = FakeNotifier::with(&journal);
         let doorbell = FakeDoorbell::with(&clock, &journal);
         catalog.shares_its_store_with(&restic);

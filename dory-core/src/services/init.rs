@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Catalog, no_key, noise};
-use crate::domain::fleet::Fleet;
+use super::{Catalog, noise};
+use crate::domain::fleet::{Fleet, FleetEncryption};
 use crate::domain::id::RunId;
 use crate::domain::keys::{Encryption, PASSPHRASE_ENTROPY, passphrase_from};
 use crate::domain::secret::Secret;
@@ -33,7 +33,7 @@ pub struct InitReport {
 /// Where the user said nothing about encryption, a passphrase is made; it is in the report and nowhere else.
 ///
 /// # Errors
-/// `WrongKey` if the fleet is there and has another key; the store's.
+/// `WrongKey` if the fleet is there and has another key, `AlreadyExists` if it has one and none was said; the store's.
 pub async fn init(catalog: &Catalog, encryption: Option<&Encryption>, now: Timestamp) -> Result<InitReport> {
     if let Some(fleet) = catalog.fleet().await? {
         return join(catalog, fleet, encryption);
@@ -66,9 +66,24 @@ pub async fn init(catalog: &Catalog, encryption: Option<&Encryption>, now: Times
 }
 
 fn join(catalog: &Catalog, fleet: Fleet, encryption: Option<&Encryption>) -> Result<InitReport> {
-    let key = fleet.unlock(encryption.ok_or_else(no_key)?)?;
+    let there = |kind: ErrorKind, also: &str| {
+        let reason = format!("it is set up already (fleet {}){also}", fleet.id);
+        Error::new(kind, "set up store", catalog.location(), reason)
+    };
+    let Some(encryption) = encryption.or((fleet.encryption == FleetEncryption::None).then_some(&Encryption::None))
+    else {
+        return Err(there(ErrorKind::AlreadyExists, "")
+            .with_hint("set DORY_PASSPHRASE to the passphrase on its recovery sheet to use it"));
+    };
+    let key = fleet.unlock(encryption).map_err(|error| {
+        let named = there(error.kind(), &format!(", and {}", error.reason()));
+        match error.hint() {
+            Some(hint) => named.with_hint(hint),
+            None => named,
+        }
+    })?;
     Ok(InitReport {
-        fleet: fleet.id,
+        fleet: fleet.id.clone(),
         store: catalog.location(),
         existed: true,
         encrypted: key.is_some(),

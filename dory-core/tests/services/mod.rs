@@ -3,6 +3,8 @@
 mod backing_up;
 mod bench;
 mod catalog_calls;
+mod engine_options;
+mod looking_round;
 mod restoring;
 mod side_by_side;
 mod sweep;
