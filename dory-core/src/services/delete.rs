@@ -97,7 +97,7 @@ impl Dory {
         if backup.server != self.config.server {
             let reason = format!("it belongs to server `{}`, and this is `{}`", backup.server, self.config.server);
             return Err(Error::new(ErrorKind::Conflict, "delete backup", &backup.name, reason).with_hint(format!(
-                "run it there, or take the backup over first: `dory edit {} --server {}`",
+                "run it there, or take the backup over first: `dory edit {} --to-server {}`",
                 backup.id, self.config.server
             )));
         }
