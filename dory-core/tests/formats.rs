@@ -223,8 +223,6 @@ async fn a_lost_fleet_document_comes_back_from_a_copy() {
     };
     let (memory, catalog) = store();
     catalog.create_fleet(&fleet).await.unwrap();
-    catalog.create_backup(&backup()).await.unwrap();
-    catalog.keep_fleet_copy(&backup().id, &fleet).await.unwrap();
     memory.port().delete(&DocumentKey::parse("dory.json").unwrap()).await.unwrap();
     assert_eq!(catalog.fleet().await.unwrap(), Some(fleet));
     assert!(memory.peek("dory.json").is_some());

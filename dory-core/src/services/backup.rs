@@ -238,8 +238,6 @@ impl Dory {
         let (plan, container) = (&planned.plan, &planned.container);
         if planned.known.is_none() {
             self.create_or_meet(&plan.backup, container, now).await?;
-            let (fleet, _) = self.open_fleet().await?;
-            self.catalog.keep_fleet_copy(&plan.backup, fleet).await?;
         }
         let change = |backup: &mut Backup| {
             if backup.deleting_since.is_some() {

@@ -55,31 +55,26 @@ impl Catalog {
 
     /// What the fleet's servers agree on; `None` where `dory init` did not run yet.
     ///
-    /// Every key hangs on that one small document. Where it is gone although there are backups, it is put back from
-    /// the copy in one of them.
+    /// Every key hangs on that one small document. Where it is gone, it is put back from its copy.
     ///
     /// # Errors
-    /// The store's; `Corrupt`, also where it is gone and no copy is left; `Unsupported` for a newer format.
+    /// The store's; `Corrupt`, also where it is gone with its copy although there are backups; `Unsupported` for a newer format.
     pub async fn fleet(&self) -> Result<Option<Fleet>> {
         if let Some((envelope, _)) = self.read::<Fleet>(&fleet_key()?).await? {
             return Ok(Some(envelope.body));
         }
-        let mut lost = false;
-        for stat in self.store.list(&DocumentKey::parse("backups")?).await? {
-            lost = true;
-            let name = stat.key.as_str().trim_start_matches("backups/").trim_end_matches(".json");
-            let Some((copy, _)) = self.read::<Fleet>(&fleet_copy_key(name)?).await? else { continue };
-            return match self.create_fleet(&copy.body).await {
+        if let Some((copy, _)) = self.read::<Fleet>(&fleet_copy_key()?).await? {
+            return match self.create(&fleet_key()?, &copy.body).await {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                     Ok(self.read::<Fleet>(&fleet_key()?).await?.map(|(envelope, _)| envelope.body))
                 }
                 put_back => {
-                    tracing::warn!(store = self.location(), "dory.json was gone, and was put back from a copy");
+                    tracing::warn!(store = self.location(), "dory.json was gone, and was put back from its copy");
                     put_back.map(|()| Some(copy.body))
                 }
             };
         }
-        if !lost {
+        if self.store.list(&DocumentKey::parse("backups")?).await?.is_empty() {
             return Ok(None);
         }
         let reason = "it is gone, but there are backups, which nobody can read without it";
@@ -87,25 +82,6 @@ impl Catalog {
             "bring it back from an older version or a copy of the store, or make it anew with the recovery sheet: \
              `dory init --fleet <fleet>`",
         ))
-    }
-
-    /// Keeps a copy of the fleet's document with a backup's data, which is worth nothing without it.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn keep_fleet_copy(&self, backup: &BackupId, fleet: &Fleet) -> Result<()> {
-        match self.create(&fleet_copy_key(backup.as_str())?, fleet).await {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-            kept => kept,
-        }
-    }
-
-    /// Founds the fleet.
-    ///
-    /// # Errors
-    /// `AlreadyExists` if it is there; the store's.
-    pub async fn create_fleet(&self, fleet: &Fleet) -> Result<()> {
-        self.create(&fleet_key()?, fleet).await
     }
 
     /// All backups of all servers. Documents that did not change since the last call are not read again.
@@ -232,8 +208,8 @@ fn fleet_key() -> Result<DocumentKey> {
     DocumentKey::parse("dory.json")
 }
 
-fn fleet_copy_key(backup: &str) -> Result<DocumentKey> {
-    DocumentKey::parse(format!("data/{backup}/dory.json"))
+fn fleet_copy_key() -> Result<DocumentKey> {
+    DocumentKey::parse("copies/dory.json")
 }
 
 fn backup_key(id: &BackupId) -> Result<DocumentKey> {

@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 const HARMLESS: [&str; 3] = ["lost+found", ".catalog-lock", ".catalog-draft"];
 
 /// Folders of a store.
-const PARTS: [&str; 2] = ["backups", "data"];
+const PARTS: [&str; 3] = ["backups", "copies", "data"];
 
 /// Refuses a folder that holds other things than a store. One that is missing or empty, or a store already, is fine.
 ///
@@ -39,7 +39,9 @@ fn refuse_what_is_in(folder: &Path) -> Result<()> {
     names.retain(|name| !HARMLESS.contains(&name.as_str()) && !(PARTS.contains(&name.as_str()) && is_empty(name)));
     names.sort();
     // Backups without a `dory.json` are a store that lost it: whoever opens it brings it back, or says how to.
-    let Some(first) = names.first().filter(|first| *first != "backups") else { return Ok(()) };
+    let Some(first) = names.first().filter(|first| !["backups", "copies"].contains(&first.as_str())) else {
+        return Ok(());
+    };
     let place = format!("file://{}", folder.display());
     let error = |reason: String| Error::new(ErrorKind::AlreadyExists, "set up store", &place, reason);
     if PARTS.contains(&first.as_str()) {
