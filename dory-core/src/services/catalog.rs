@@ -84,6 +84,18 @@ impl Catalog {
         ))
     }
 
+    /// Founds the fleet, and keeps a copy of its document.
+    ///
+    /// # Errors
+    /// `AlreadyExists` if it is there; the store's.
+    pub async fn create_fleet(&self, fleet: &Fleet) -> Result<()> {
+        self.create(&fleet_key()?, fleet).await?;
+        match self.create(&fleet_copy_key()?, fleet).await {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+            kept => kept,
+        }
+    }
+
     /// All backups of all servers. Documents that did not change since the last call are not read again.
     ///
     /// # Errors
