@@ -108,9 +108,10 @@ pub enum Command {
 /// See [`Command::Init`].
 #[derive(Debug, Args)]
 pub struct InitArgs {
-    /// Write the recovery sheet to this file; it must not exist
-    #[arg(long, value_name = "PATH", default_value = "dory-recovery.txt")]
-    pub sheet: PathBuf,
+    /// Write the recovery sheet to this file, which must not exist; for a store that is set up already, write a new one
+    /// [default for a new store: dory-recovery.txt]
+    #[arg(long, value_name = "PATH")]
+    pub sheet: Option<PathBuf>,
     /// Make a lost dory.json anew, with the fleet's id from the recovery sheet and its passphrase
     #[arg(long, value_name = "FLEET")]
     pub fleet: Option<String>,
@@ -119,7 +120,7 @@ pub struct InitArgs {
 /// See [`Command::Containers`].
 #[derive(Debug, Args)]
 pub struct ContainersArgs {
-    /// Only those that hold data and have no backup
+    /// Only those that hold data and have no restore point; what a restore kept for its undoing is none
     #[arg(long)]
     pub uncovered: bool,
 }
@@ -128,9 +129,9 @@ pub struct ContainersArgs {
 #[derive(Debug, Args)]
 pub struct BackupArgs {
     /// Containers: names or ids
-    #[arg(required_unless_present = "all", value_name = "CONTAINER")]
+    #[arg(value_name = "CONTAINER")]
     pub containers: Vec<String>,
-    /// Every container marked by its label or with `dory mark`
+    /// Every container marked by its label or with `dory mark`; those that fail keep no other from its backup
     #[arg(long, conflicts_with = "containers")]
     pub all: bool,
     /// Name the restore point
@@ -181,6 +182,10 @@ pub struct ShowArgs {
 #[derive(Debug, Args)]
 pub struct PointArg {
     /// The restore point: its name, its id (or its end), a time (the newest point that is not younger), or `latest`
+    ///
+    /// Times are written `2026-11-23` (the day's end), `2026-11-23 18:07`, `2026-11-23T18:07:33`, `18:07` (its last
+    /// occurrence), `2h` or `3 days ago`. Without a zone (`Z`, `UTC`, `+02:00`, `[Europe/Berlin]`) they are UTC, as all
+    /// times that Dory prints.
     #[arg(long, value_name = "POINT", default_value = "latest")]
     pub at: String,
 }
@@ -264,10 +269,10 @@ pub struct EditArgs {
     /// How to quiet the containers from now on
     #[arg(long, value_name = "MODE", value_enum, conflicts_with = "at")]
     pub stop: Option<StopArg>,
-    /// What keeps the data from now on
+    /// What keeps the data from now on; options of another engine are dropped
     #[arg(long, value_name = "ENGINE", value_enum, conflicts_with = "at")]
     pub engine: Option<EngineArg>,
-    /// An option of the engine from now on, as `name=value`; may be repeated
+    /// An option of the engine from now on, as `name=value`; `name=` removes it; may be repeated
     #[arg(long = "engine-option", value_name = "NAME=VALUE", conflicts_with = "at")]
     pub engine_options: Vec<String>,
 }

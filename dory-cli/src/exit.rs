@@ -36,6 +36,8 @@ pub enum Exit {
     ContainerDown = 12,
     /// It was interrupted, and ended in order.
     Interrupted = 130,
+    /// Whoever read standard output had enough, as with `| head`.
+    PipeClosed = 141,
 }
 
 impl Exit {
@@ -88,7 +90,8 @@ Exit codes:
     3  done in part, data is missing   10  no space
     4  something is not there          11  this host or version cannot do it
     5  somebody else has it            12  a container that ran does not run now
-    6  credentials or permissions     130  interrupted, and ended in order";
+    6  credentials or permissions     130  interrupted, and ended in order
+                                     141  nobody reads the output any more";
 
 #[cfg(test)]
 mod tests {

@@ -49,6 +49,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Err(error) => ui.fail(&error),
         }
     });
+    let exit = if exit == Exit::Success && ui::output_is_closed() { Exit::PipeClosed } else { exit };
     // Threads of an engine that was abandoned must not hold the process.
     runtime.shutdown_background();
     exit.into()
@@ -56,11 +57,12 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn start_logging(verbose: u8) {
     let filter = match verbose {
-        0 => "error",
+        // What a person must know is in results and errors.
+        0 => return,
         1 => "warn,dory_core=info,dory_cli=info",
         2 => "info,dory_core=debug,dory_cli=debug",
         _ => "debug",
     };
     let builder = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter);
-    let _ = builder.try_init();
+    let _ = builder.with_ansi(ui::colours()).try_init();
 }

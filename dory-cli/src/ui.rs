@@ -2,10 +2,14 @@
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 
 use anstyle::{AnsiColor, Style};
 use dory_core::{Error, ErrorKind};
 use serde::Serialize;
+use tokio::io::AsyncWrite;
 
 use crate::args::GlobalArgs;
 use crate::exit::Exit;
@@ -19,6 +23,12 @@ pub struct Ui {
     interactive: bool,
 }
 
+/// Whether standard error is a terminal that shows colours.
+#[must_use]
+pub fn colours() -> bool {
+    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
 const RED: Style = AnsiColor::Red.on_default().bold();
 const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
 const BOLD: Style = Style::new().bold();
@@ -27,10 +37,8 @@ impl Ui {
     /// As the arguments and the terminal allow.
     #[must_use]
     pub fn new(global: &GlobalArgs) -> Self {
-        let terminal = io::stderr().is_terminal();
-        let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        let interactive = io::stdin().is_terminal() && terminal;
-        Self { json: global.json, quiet: global.quiet, colour, interactive }
+        let interactive = io::stdin().is_terminal() && io::stderr().is_terminal();
+        Self { json: global.json, quiet: global.quiet, colour: colours(), interactive }
     }
 
     /// Whether results are JSON.
@@ -102,22 +110,20 @@ impl Ui {
         exit
     }
 
-    /// Asks a question that only `expected` answers with yes.
+    /// Asks a question that only `expected` answers with yes. `outcome` says what any other answer comes to: `nothing was
+    /// deleted`.
     ///
     /// # Errors
-    /// `InvalidInput` where nobody can be asked; `Cancelled` for any other answer.
-    pub fn confirm(&self, question: &str, expected: &str) -> Result<(), Error> {
+    /// `InvalidInput` where nobody can be asked, and for any other answer.
+    pub fn confirm(&self, question: &str, expected: &str, outcome: &str) -> Result<(), Error> {
         if !self.interactive {
             return Err(Error::invalid("confirmation", "", "there is no terminal to ask on")
                 .with_hint("add `--yes` to go on without asking"));
         }
         let _ = write!(io::stderr(), "{question} Type `{expected}` to go on: ");
         let mut answer = String::new();
-        let read = io::stdin().read_line(&mut answer);
-        if read.is_ok() && answer.trim() == expected {
-            return Ok(());
-        }
-        Err(Error::new(ErrorKind::Cancelled, "go on", "", "it was not confirmed, and nothing was touched"))
+        let _ = io::stdin().read_line(&mut answer);
+        check_answer(&answer, expected, outcome)
     }
 
     fn paint(&self, style: Style, text: &str) -> String {
@@ -125,14 +131,59 @@ impl Ui {
     }
 }
 
+fn check_answer(answer: &str, expected: &str, outcome: &str) -> Result<(), Error> {
+    if answer.trim() == expected {
+        return Ok(());
+    }
+    let reason = format!("the answer was not `{expected}`, so {outcome}");
+    Err(Error::new(ErrorKind::InvalidInput, "go on", "", reason))
+}
+
+/// Whether somebody who read standard output had enough, as with `| head`.
+static OUTPUT_IS_CLOSED: AtomicBool = AtomicBool::new(false);
+
+/// Whether standard output is read no more. It is no failure: the work was done, or nobody wants the rest of it.
+#[must_use]
+pub fn output_is_closed() -> bool {
+    OUTPUT_IS_CLOSED.load(Ordering::Relaxed)
+}
+
+/// Standard output for raw contents; it notes when nobody reads it any more.
+pub fn raw_output() -> impl AsyncWrite + Send + Unpin {
+    Noting(tokio::io::stdout())
+}
+
+struct Noting<W>(W);
+
+impl<W: AsyncWrite + Unpin> AsyncWrite for Noting<W> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes).map_err(note_closed)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx).map_err(note_closed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx).map_err(note_closed)
+    }
+}
+
+fn note_closed(error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        OUTPUT_IS_CLOSED.store(true, Ordering::Relaxed);
+    }
+    error
+}
+
 /// Prints a result to standard output.
 ///
 /// # Errors
-/// `Internal` if it cannot be written to. A reader that had enough (`dory list | head`) is no error.
+/// `Internal` if it cannot be written to. A reader that had enough is no error: see [`output_is_closed`].
 pub fn print(text: &str) -> Result<(), Error> {
     let mut out = io::stdout().lock();
     let newline = if text.ends_with('\n') || text.is_empty() { "" } else { "\n" };
-    match write!(out, "{}{newline}", harmless(text)).and_then(|()| out.flush()) {
+    match write!(out, "{}{newline}", harmless(text)).and_then(|()| out.flush()).map_err(note_closed) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(cannot_print(error)),
         _ => Ok(()),
     }
@@ -182,5 +233,13 @@ mod tests {
         assert_eq!(harmless("a\u{1b}[2Jb"), "a\\u{1b}[2Jb");
         assert_eq!(harmless("\u{1b}]0;title\u{7}"), "\\u{1b}]0;title\\u{7}");
         assert_eq!(harmless("x\u{9b}2J \u{202e}gpj.exe\r"), "x\\u{9b}2J \\u{202e}gpj.exe\\u{d}");
+    }
+
+    #[test]
+    fn any_other_answer_is_a_refusal_that_says_what_was_not_done() {
+        check_answer("yes\n", "yes", "nothing was deleted").unwrap();
+        let error = check_answer("y\n", "yes", "nothing was deleted").unwrap_err();
+        assert_eq!(Exit::of(error.kind()), Exit::Usage);
+        assert_eq!(error.to_string(), "cannot go on: the answer was not `yes`, so nothing was deleted");
     }
 }

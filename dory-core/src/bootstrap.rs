@@ -10,7 +10,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::adapters::docker::{DockerAddress, DockerRuntime, DockerSettings};
 use crate::adapters::duplicity::{DuplicityEngine, DuplicitySettings};
-use crate::adapters::object_store::{BucketState, connect as connect_store, ensure_bucket, open_catalog};
+use crate::adapters::object_store::{
+    BucketState, connect as connect_store, ensure_bucket, open_catalog, refuse_foreign_folder,
+};
 use crate::adapters::restic::ResticEngine;
 use crate::agent::{self, AgentOptions};
 use crate::config::{DockerChoice, Settings};
@@ -62,8 +64,10 @@ pub async fn connect(settings: Settings) -> Result<Dory> {
 /// first backup needs no `dory init`.
 ///
 /// # Errors
-/// As for [`connect`], and for a bucket that cannot be made or belongs to somebody else.
+/// As for [`connect`], and for a bucket that cannot be made or belongs to somebody else; `AlreadyExists` for a folder that
+/// holds other things than a store.
 pub async fn connect_for_backup(settings: Settings) -> Result<Dory> {
+    refuse_foreign_folder(&settings.store)?;
     if settings.project.is_some() && settings.store.url.scheme == StoreScheme::Gs {
         let catalog = Catalog::new(open_catalog(&settings.store)?, Arc::new(SystemClock::new()));
         match catalog.fleet().await {
@@ -77,12 +81,20 @@ pub async fn connect_for_backup(settings: Settings) -> Result<Dory> {
     connect(settings).await
 }
 
+/// Whether the store is set up already, as far as it can be asked.
+pub async fn is_set_up(settings: &Settings) -> bool {
+    let Ok(store) = open_catalog(&settings.store) else { return false };
+    matches!(Catalog::new(store, Arc::new(SystemClock::new())).fleet().await, Ok(Some(_)))
+}
+
 /// Sets up the store: its bucket or folder, the fleet in it, a passphrase where none was set. `known` is the fleet's id
 /// from a recovery sheet, for a store that lost its `dory.json`.
 ///
 /// # Errors
-/// As for the store: it belongs to somebody else, cannot be made, cannot be reached; and as for [`services::init`].
+/// As for the store: it belongs to somebody else, holds other things, cannot be made, cannot be reached; and as for
+/// [`services::init`].
 pub async fn init(settings: &Settings, known: Option<&str>) -> Result<InitReport> {
+    refuse_foreign_folder(&settings.store)?;
     let state = ensure_bucket(&settings.store, settings.project.as_deref()).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let now = clock.now();
@@ -113,6 +125,8 @@ pub struct Check {
     pub finding: String,
     /// What is wrong with it.
     pub error: Option<ErrorRecord>,
+    /// Whether it was not looked at, since something before it failed.
+    pub skipped: bool,
 }
 
 /// Looks at everything a backup needs, and goes on past what fails.
@@ -123,12 +137,22 @@ pub async fn check(settings: Settings) -> Vec<Check> {
         Ok(dory) => dory,
         Err(error) => return vec![failed("store", &error)],
     };
-    checks.push(match dory.open_fleet().await {
+    let opened = dory.open_fleet().await;
+    let is_open = opened.is_ok();
+    checks.push(match opened {
         Ok((fleet, key)) => {
             let key = if key.is_some() { "the key fits" } else { "without encryption" };
             found("store", format!("{place}, fleet {}, {key}", fleet.id))
         }
         Err(error) => failed("store", &error),
+    });
+    checks.push(if is_open {
+        match dory.catalog().prove_writable().await {
+            Ok(()) => found("writing", "the store takes a document, and lets it be removed".to_owned()),
+            Err(error) => failed("writing", &error),
+        }
+    } else {
+        skipped("writing", "not tried: the store could not be opened")
     });
     match dory.catalog().backups().await {
         Ok(list) => {
@@ -148,6 +172,10 @@ pub async fn check(settings: Settings) -> Vec<Check> {
         Ok(info) => found("container engine", format!("{}, API {}, on {}", info.name, info.api_version, info.host)),
         Err(error) => failed("container engine", &error),
     });
+    if !is_open {
+        checks.push(skipped("helper", "not tried: the store could not be opened"));
+        return checks;
+    }
     checks.push(match dory.try_helper().await {
         Ok(()) => found("helper", "it starts, and reaches the store".to_owned()),
         Err(error) => failed("helper", &error),
@@ -156,11 +184,15 @@ pub async fn check(settings: Settings) -> Vec<Check> {
 }
 
 fn found(subject: &'static str, finding: String) -> Check {
-    Check { subject, finding, error: None }
+    Check { subject, finding, error: None, skipped: false }
+}
+
+fn skipped(subject: &'static str, finding: &str) -> Check {
+    Check { subject, finding: finding.to_owned(), error: None, skipped: true }
 }
 
 fn failed(subject: &'static str, error: &Error) -> Check {
-    Check { subject, finding: error.to_string(), error: Some(error.to_record()) }
+    Check { subject, finding: error.to_string(), error: Some(error.to_record()), skipped: false }
 }
 
 fn engines(clock: &Arc<dyn Clock>) -> Vec<Arc<dyn BackupEngine>> {

@@ -133,6 +133,14 @@ impl Error {
         self
     }
 
+    /// This failure, with another that came first: whoever reads of this one must know of that too.
+    pub(crate) fn after(self, first: &Self) -> Self {
+        let mut record = self.to_record();
+        record.causes.push(format!("before that: {first}"));
+        record.causes.extend(first.causes());
+        record.into()
+    }
+
     /// What the caller can do about it.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
@@ -163,13 +171,19 @@ impl Error {
         self.0.hint.as_deref()
     }
 
-    /// The causes, nearest first, as one line each.
+    /// The causes, nearest first, as one line each. Those that only repeat a part of what was said before are left out.
     #[must_use]
     pub fn causes(&self) -> Vec<String> {
         let mut causes = Vec::new();
+        let mut said = self.to_string().to_lowercase();
         let mut next = self.source();
         while let Some(cause) = next {
-            causes.push(cause.to_string());
+            let text = cause.to_string();
+            if !said.contains(&text.to_lowercase()) {
+                said.push('\n');
+                said.push_str(&text.to_lowercase());
+                causes.push(text);
+            }
             next = cause.source();
         }
         causes
@@ -281,6 +295,26 @@ mod tests {
             .with_source(std::io::Error::other("socket said so"));
         assert_eq!(error.to_string(), "cannot stop container `db`: no such container");
         assert_eq!(error.causes(), ["socket said so"]);
+    }
+
+    #[test]
+    fn causes_that_repeat_their_parent_are_told_once() {
+        let chain = ["Generic error: connect: Connection refused", "connect: Connection refused", "Connection refused"];
+        let source =
+            chain.into_iter().rev().fold(None, |inner, text| Some(Box::new(Cause { text: text.to_owned(), inner })));
+        let error = Error::new(ErrorKind::Unavailable, "reach store", "x", "no answer").with_source(source.unwrap());
+        assert_eq!(error.causes(), [chain[0]]);
+        let error = Error::new(ErrorKind::Internal, "x", "", "no space left").with_source("No space left");
+        assert!(error.causes().is_empty());
+    }
+
+    #[test]
+    fn a_failure_tells_of_the_one_before_it() {
+        let first = Error::new(ErrorKind::Full, "write", "pack", "no space left").with_source("os error 28");
+        let then = Error::new(ErrorKind::ContainerDown, "start", "db", "it does not run").with_hint("h");
+        let both = then.after(&first);
+        assert_eq!(both.kind(), ErrorKind::ContainerDown);
+        assert_eq!(both.causes(), ["before that: cannot write `pack`: no space left", "os error 28"]);
     }
 
     #[test]

@@ -41,7 +41,8 @@ pub struct World {
     pub catalog: MemoryCatalog,
     /// Stands in for the restic engine: snapshots can go alone.
     pub restic: FakeEngine,
-    /// Stands in for the duplicity engine: chains of three snapshots, it needs a helper, and reads in one pass.
+    /// Stands in for the duplicity engine: chains of three snapshots, it needs a helper, reads in one pass, and takes the
+    /// option `volsize`.
     pub duplicity: FakeEngine,
     /// Who is told.
     pub notifier: FakeNotifier,
@@ -76,7 +77,7 @@ impl World {
         let catalog = MemoryCatalog::with(&clock, &journal);
         let restic = FakeEngine::with(EngineKind::Restic, &journal);
         let duplicity = FakeEngine::with(EngineKind::Duplicity, &journal);
-        let duplicity = duplicity.with_chains_of(3).needing_a_helper().without_freezing();
+        let duplicity = duplicity.with_chains_of(3).needing_a_helper().without_freezing().with_options(&["volsize"]);
         let notifier = FakeNotifier::with(&journal);
         let doorbell = FakeDoorbell::with(&clock, &journal);
         catalog.shares_its_store_with(&restic);

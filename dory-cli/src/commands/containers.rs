@@ -12,7 +12,7 @@ use crate::ui::Ui;
 pub(super) async fn run(ui: &Ui, dory: &Dory, args: &ContainersArgs) -> Result<Exit> {
     let mut all = dory.containers().await?;
     if args.uncovered {
-        all.retain(|overview| !overview.mounts.is_empty() && overview.latest_point().is_none());
+        all.retain(|overview| !overview.mounts.is_empty() && !overview.is_covered());
     }
     let now = dory.now();
     ui.result(&all, |all| {

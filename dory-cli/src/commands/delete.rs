@@ -10,7 +10,7 @@ use crate::render::plans;
 use crate::ui::Ui;
 
 pub(super) async fn run(ui: &Ui, dory: &Dory, args: &DeleteArgs) -> Result<Exit> {
-    let choice = args.at.as_ref().map(|at| point::choice(at, dory.now()));
+    let choice = args.at.as_ref().map(|at| point::choice(at, dory.now())).transpose()?;
     let plan = dory.plan_delete(&args.backup, choice.as_ref()).await?;
     if args.dry_run {
         ui.result(&plan, plans::delete_plan)?;
@@ -18,7 +18,9 @@ pub(super) async fn run(ui: &Ui, dory: &Dory, args: &DeleteArgs) -> Result<Exit>
     }
     ui.say(plans::delete_plan(&plan).trim_end());
     if !args.yes {
-        ui.confirm("This cannot be undone.", &args.backup)?;
+        // A whole backup goes only to who writes its name.
+        let expected = if plan.whole { dory.find_backup(&args.backup).await?.name.clone() } else { "yes".to_owned() };
+        ui.confirm("This cannot be undone.", &expected, "nothing was deleted")?;
     }
     let report = dory.run_delete(&plan).await?;
     ui.result(&report, plans::delete_report)?;

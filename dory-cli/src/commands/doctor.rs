@@ -11,14 +11,22 @@ use crate::ui::Ui;
 pub(super) async fn run(ui: &Ui, global: &GlobalArgs) -> Result<Exit> {
     let checks = bootstrap::check(settings::load(global)?).await;
     ui.result(&checks, |checks| checks.iter().map(line).collect())?;
-    let mut exit = Exit::Success;
-    for error in checks.iter().filter_map(|check| check.error.as_ref()) {
-        exit = exit.worse(ui.fail(&error.clone().into()));
-    }
-    Ok(exit)
+    let failures = checks.iter().filter_map(|check| check.error.as_ref());
+    Ok(failures.fold(Exit::Success, |exit, error| exit.worse(Exit::of(error.kind))))
 }
 
+/// What was found, and right below it the way out.
 fn line(check: &Check) -> String {
-    let mark = if check.error.is_some() { "FAILED" } else { "ok" };
-    format!("{mark:<7} {}: {}\n", check.subject, check.finding)
+    let mark = match (&check.error, check.skipped) {
+        (Some(_), _) => "FAILED",
+        (None, true) => "-",
+        (None, false) => "ok",
+    };
+    let mut text = format!("{mark:<7} {}: {}\n", check.subject, check.finding);
+    if let Some(error) = &check.error {
+        let causes = error.causes.iter().map(|cause| format!("caused by: {cause}"));
+        let remedy = error.hint.iter().map(|hint| format!("hint: {hint}"));
+        causes.chain(remedy).for_each(|line| text.push_str(&format!("        {line}\n")));
+    }
+    text
 }

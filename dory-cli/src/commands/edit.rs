@@ -46,7 +46,7 @@ async fn edit_point(ui: &Ui, dory: &Dory, args: &EditArgs, at: &str) -> Result<E
     if edit == PointEdit::default() {
         return Err(nothing_to_change());
     }
-    let id = dory.edit_point(&args.backup, &point::choice(at, dory.now()), &edit).await?;
+    let id = dory.edit_point(&args.backup, &point::choice(at, dory.now())?, &edit).await?;
     ui.result(&id, |id| format!("restore point {id} is changed\n"))?;
     Ok(Exit::Success)
 }

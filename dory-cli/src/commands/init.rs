@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use dory_core::domain::keys::Encryption;
 use dory_core::services::recovery_sheet;
@@ -20,15 +20,17 @@ pub(super) async fn run(ui: &Ui, global: &GlobalArgs, args: &InitArgs) -> Result
         Some(Encryption::Passphrase(passphrase)) => Some(passphrase.clone()),
         _ => None,
     };
+    let default = PathBuf::from("dory-recovery.txt");
+    let is_set_up = bootstrap::is_set_up(&settings).await;
+    let sheet = args.sheet.as_ref().or((!is_set_up).then_some(&default));
     // Before anything is made: a passphrase that cannot be written down would be lost.
-    if args.sheet.exists() {
-        return Err(Error::new(
-            ErrorKind::AlreadyExists,
-            "write recovery sheet",
-            shown(&args.sheet),
-            "there is a file",
-        )
-        .with_hint("name another one with `--sheet`"));
+    if let Some(sheet) = sheet.filter(|sheet| sheet.exists()) {
+        let reason = match is_set_up {
+            true => "the store is set up already, and there is a file of that name",
+            false => "there is a file of that name",
+        };
+        return Err(Error::new(ErrorKind::AlreadyExists, "write recovery sheet", shown(sheet), reason)
+            .with_hint("name another one with `--sheet`"));
     }
     let report = bootstrap::init(&settings, args.fleet.as_deref()).await?;
     if report.owner_unknown {
@@ -37,19 +39,22 @@ pub(super) async fn run(ui: &Ui, global: &GlobalArgs, args: &InitArgs) -> Result
             report.store
         ));
     }
-    if !report.existed {
+    if let Some(sheet) = sheet {
         let passphrase = report.passphrase.as_ref().or(mine.as_ref());
-        write_sheet(&args.sheet, &recovery_sheet(&report, passphrase))?;
+        write_sheet(sheet, &recovery_sheet(&report, passphrase))?;
     }
     ui.result(&report, |report| {
-        if report.existed {
-            return format!("{} is set up already (fleet {})\n", report.store, report.fleet);
-        }
-        let mut text = format!(
-            "{} is set up\nthe recovery sheet is in {}: print it or copy it to a safe place, then delete the file\n",
-            report.store,
-            shown(&args.sheet)
-        );
+        let mut text = match report.existed {
+            true => format!("{} is set up already (fleet {})\n", report.store, report.fleet),
+            false => format!("{} is set up\n", report.store),
+        };
+        text.push_str(&match sheet {
+            Some(sheet) => format!(
+                "the recovery sheet is in {}: print it or copy it to a safe place, then delete the file\n",
+                shown(sheet)
+            ),
+            None => "add `--sheet <path>` to write a new recovery sheet\n".to_owned(),
+        });
         if report.passphrase.is_some() {
             text.push_str("set DORY_PASSPHRASE, or DORY_PASSPHRASE_FILE, to the passphrase on the sheet\n");
         }

@@ -12,7 +12,7 @@ use crate::ui::Ui;
 
 pub(super) async fn run(ui: &Ui, dory: &Dory, args: &LsArgs) -> Result<Exit> {
     let path: EntryPath = args.path.parse()?;
-    let choice = point::choice(&args.point.at, dory.now());
+    let choice = point::choice(&args.point.at, dory.now())?;
     let entries = dory.list_files(&args.backup, &choice, path.as_path(), args.recursive).await?;
     ui.result(&entries, |entries| backups::files(entries))?;
     Ok(Exit::Success)

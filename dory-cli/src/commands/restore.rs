@@ -14,7 +14,7 @@ use crate::ui::Ui;
 pub(super) async fn run(ui: &Ui, dory: &Dory, args: &RestoreArgs) -> Result<Exit> {
     let choice = RestoreChoice {
         backup: args.backup.clone(),
-        point: point::choice(&args.point.at, dory.now()),
+        point: point::choice(&args.point.at, dory.now())?,
         into: args.into.clone(),
         maps: args.maps.iter().map(|map| map.parse()).collect::<Result<_>>()?,
         safety: !args.no_safety,
@@ -27,7 +27,7 @@ pub(super) async fn run(ui: &Ui, dory: &Dory, args: &RestoreArgs) -> Result<Exit
     }
     ui.say(plans::restore_plan(&plan).trim_end());
     if !args.yes {
-        ui.confirm("This overwrites the data above.", "yes")?;
+        ui.confirm("This overwrites the data above.", "yes", "nothing was touched")?;
     }
     let cancel = interrupt::on_signals(ui);
     let outcome = {

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use dory_core::domain::backup::Backup;
+use dory_core::domain::policy::{EngineKind, PolicyOverrides, StopMode};
 use dory_core::domain::restore_point::{PointOrigin, RestorePoint};
 use dory_core::ports::{FileEntry, FileKind};
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 
 use super::table::table;
 use super::units;
@@ -50,12 +50,16 @@ pub(crate) fn backup(backup: &Backup, now: Timestamp) -> String {
     field("first made", &units::moment(backup.created_at));
     field(
         "marked",
-        match backup.marked {
-            Some(true) => "yes",
-            Some(false) => "no",
-            None => "as the container's label says",
+        match (backup.marked, backup.marked_by_label) {
+            (Some(true), _) => "yes",
+            (None, true) => "yes, by its container's label",
+            (Some(false), true) => "no, whatever its container's label says",
+            (Some(false) | None, _) => "no",
         },
     );
+    for (name, value) in policy(&backup.policy) {
+        field(name, &value);
+    }
     field("stored", &units::bytes(backup.stored_bytes()));
     if backup.deleting_since.is_some() {
         field("state", "its deletion began and was not finished: run `dory delete` again");
@@ -81,6 +85,17 @@ pub(crate) fn backup(backup: &Backup, now: Timestamp) -> String {
     text + "\n" + &table(headings, &rows)
 }
 
+/// What of a policy is not the default, a line each.
+fn policy(policy: &PolicyOverrides) -> Vec<(&'static str, String)> {
+    let mut lines = Vec::new();
+    lines.extend(policy.stop.filter(|stop| *stop != StopMode::default()).map(|stop| ("stop mode", stop.to_string())));
+    let engine = policy.engine.filter(|engine| *engine != EngineKind::default());
+    lines.extend(engine.map(|engine| ("engine", engine.to_string())));
+    lines.extend(policy.engine_options.iter().map(|(name, value)| ("option", format!("{name}={value}"))));
+    lines.extend(policy.exclude.iter().flatten().map(|pattern| ("leaves out", pattern.clone())));
+    lines
+}
+
 fn remarks(point: &RestorePoint) -> String {
     let mut remarks = Vec::new();
     remarks.extend(point.name.clone());
@@ -104,6 +119,9 @@ pub(crate) fn files(entries: &[FileEntry]) -> String {
     let size = |entry: &FileEntry| entry.bytes.map_or_else(|| "?".to_owned(), |bytes| bytes.to_string());
     let size_width = entries.iter().map(|entry| size(entry).len()).max().unwrap_or(0);
     let line = |entry: &FileEntry| {
+        if (entry.bytes, entry.mode, entry.owner, entry.modified) == (None, None, None, None) {
+            return format!("{}\n", entry.path);
+        }
         let kind = match entry.kind {
             FileKind::File => '-',
             FileKind::Folder => 'd',
@@ -114,10 +132,7 @@ pub(crate) fn files(entries: &[FileEntry]) -> String {
         };
         let mode = entry.mode.map_or_else(|| "?????????".to_owned(), permissions);
         let owner = entry.owner.map_or_else(|| "?:?".to_owned(), |(user, group)| format!("{user}:{group}"));
-        let modified = entry.modified.map_or_else(
-            || " ".repeat(16),
-            |at| at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string(),
-        );
+        let modified = entry.modified.map_or_else(|| " ".repeat(16), |at| at.strftime("%Y-%m-%d %H:%M").to_string());
         let link = entry.link_target.as_ref().map(|target| format!(" -> {target}")).unwrap_or_default();
         format!("{kind}{mode} {owner:>9} {:>size_width$} {modified} {}{link}\n", size(entry), entry.path)
     };
@@ -151,6 +166,33 @@ fn permissions(mode: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_nothing_is_known_of_is_just_named() {
+        let mount = FileEntry {
+            path: dory_core::domain::entry_path::EntryPath::new("/data"),
+            kind: FileKind::Folder,
+            bytes: None,
+            mode: None,
+            owner: None,
+            modified: None,
+            link_target: None,
+        };
+        assert_eq!(files(&[mount]), "/data\n");
+    }
+
+    #[test]
+    fn what_is_not_the_default_of_a_policy_is_shown() {
+        assert!(policy(&PolicyOverrides::default()).is_empty());
+        let set = PolicyOverrides {
+            stop: Some(StopMode::Pause),
+            engine: Some(EngineKind::Duplicity),
+            engine_options: [("volsize".to_owned(), "50".to_owned())].into(),
+            exclude: Some(vec!["cache/**".to_owned()]),
+        };
+        let lines: Vec<_> = policy(&set).into_iter().map(|(name, value)| format!("{name} {value}")).collect();
+        assert_eq!(lines, ["stop mode pause", "engine duplicity", "option volsize=50", "leaves out cache/**"]);
+    }
 
     #[test]
     fn permissions_read_as_in_ls() {

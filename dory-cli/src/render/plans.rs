@@ -62,7 +62,7 @@ fn quieted(quiet: &[Quiet]) -> String {
     if quiet.is_empty() {
         return "stops nothing\n".to_owned();
     }
-    let mut text = "stops, and starts again from the bottom up\n".to_owned();
+    let mut text = "stops in this order, and starts again in the reverse one\n".to_owned();
     for quiet in quiet.iter().rev() {
         let verb = match quiet.mode {
             StopMode::Pause => " (paused only)",
@@ -95,10 +95,10 @@ pub(crate) fn backup_report(report: &BackupReport) -> String {
         (None, _) => "nothing was stopped".to_owned(),
     };
     let mut text = format!(
-        "{}: {} in {} files, {} added to the store, {}, {window}\nrestore point {} of backup {}{}\n",
+        "{}: {} in {}, {} added to the store, {}, {window}\nrestore point {} of backup {}{}\n",
         report.container,
         units::bytes(point.size.bytes),
-        point.size.files,
+        units::inodes(point.size.files),
         units::bytes(point.size.stored_bytes),
         units::duration(point.elapsed),
         point.id,
@@ -124,9 +124,9 @@ pub(crate) fn restore_outcome(outcome: &RestoreOutcome) -> String {
         None => "nothing was stopped".to_owned(),
     };
     let mut text = format!(
-        "restored {} in {} files, removed {}, {}, {window}\n",
+        "restored {} in {}, removed {}, {}, {window}\n",
         units::bytes(outcome.report.bytes),
-        outcome.report.files,
+        units::inodes(outcome.report.files),
         outcome.report.removed,
         units::duration(outcome.elapsed),
     );

@@ -1,6 +1,5 @@
 //! Sizes, durations and moments, as people read them.
 
-use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, Unit};
 
 /// `1.4 GiB`; exact below 1 KiB.
@@ -34,9 +33,9 @@ pub(crate) fn duration(duration: SignedDuration) -> String {
     }
 }
 
-/// `2026-11-23 04:50:12 UTC`, in the host's zone.
+/// `2026-11-23 04:50:12 UTC`: wherever the host is, so that `--at` takes it, here and on every other.
 pub(crate) fn moment(at: Timestamp) -> String {
-    at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
+    at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
 /// `3 min ago`, `2 days ago`.
@@ -50,6 +49,11 @@ pub(crate) fn ago(at: Timestamp, now: Timestamp) -> String {
         _ => ((seconds + 43_200) / 86_400, "days"),
     };
     format!("{count} {unit} ago")
+}
+
+/// How many inodes: every folder, link and mount counts, as in the engines' own reports.
+pub(crate) fn inodes(number: u64) -> String {
+    if number == 1 { "1 file or folder".to_owned() } else { format!("{number} files and folders") }
 }
 
 /// `1 file`, `2 files`.
@@ -75,6 +79,11 @@ mod tests {
         for (size, text) in cases {
             assert_eq!(bytes(size), text);
         }
+    }
+
+    #[test]
+    fn moments_are_utc_whatever_the_hosts_zone() {
+        assert_eq!(moment("2026-11-23T04:50:12.9Z".parse().unwrap()), "2026-11-23 04:50:12 UTC");
     }
 
     #[test]

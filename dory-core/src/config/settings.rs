@@ -133,7 +133,9 @@ fn pair(first: &str, second: &str, value: Values<'_>) -> Result<Option<(String, 
 fn encryption(value: Values<'_>) -> Result<Option<Encryption>> {
     let passphrase = value(variable::PASSPHRASE)?;
     match value(variable::ENCRYPTION)?.as_deref() {
-        None | Some("passphrase") => Ok(passphrase.map(|text| Encryption::Passphrase(Secret::new(text.trim_end())))),
+        None | Some("passphrase") => {
+            Ok(passphrase.map(|text| Encryption::Passphrase(Secret::new(text.trim_end_matches(['\n', '\r'])))))
+        }
         Some("none") if passphrase.is_some() => {
             let reason = format!("{} is set too, and only one of them can hold", variable::PASSPHRASE);
             Err(Error::invalid(variable::ENCRYPTION, "none", reason))
@@ -176,6 +178,12 @@ mod tests {
         assert!(matches!(settings.store.credentials, StoreCredentials::AccessKey { id, .. } if id == "GOOG1"));
         assert!(!format!("{:?}", resolve(&three).unwrap()).contains("s3cret"));
         assert_eq!((settings.server.as_str(), settings.server_by_default), ("host-1", true));
+    }
+
+    #[test]
+    fn a_passphrase_is_taken_literally_but_for_the_end_of_its_line() {
+        let settings = resolve(&[("DORY_STORE", "file:///d"), ("DORY_PASSPHRASE", " two words \r\n")]).unwrap();
+        assert_eq!(settings.encryption, Some(Encryption::Passphrase(Secret::new(" two words "))));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::container::Container;
 use super::id::{BackupId, ContainerId, ContainerName, ServerName};
 use super::identity::Identity;
-use super::policy::{PolicyOverrides, label};
+use super::policy::{EngineKind, PolicyOverrides, label, marked_by_label};
 use super::restore_point::{PointOrigin, RestorePoint};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -33,6 +33,9 @@ pub struct Backup {
     /// Chosen for `backup --all` and schedules: `None` leaves it to the container's label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub marked: Option<bool>,
+    /// Whether its container's label chose it when Dory last met the container.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub marked_by_label: bool,
     /// What the catalog says about how to make it.
     #[serde(default)]
     pub policy: PolicyOverrides,
@@ -46,7 +49,7 @@ pub struct Backup {
     pub points: Vec<RestorePoint>,
     /// Engines' repositories that hold data of it, so that a deletion forgets none.
     #[serde(default)]
-    pub engines: Vec<super::policy::EngineKind>,
+    pub engines: Vec<EngineKind>,
     /// Set when its deletion began: nothing may be added, and its data may already be gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deleting_since: Option<Timestamp>,
@@ -82,6 +85,7 @@ impl Backup {
             created_at: now,
             last_attempt_at: None,
             marked: None,
+            marked_by_label: label_marks(container),
             policy: PolicyOverrides::default(),
             description: container.label(label::DESCRIPTION).map(str::to_owned),
             metadata: BTreeMap::new(),
@@ -94,9 +98,24 @@ impl Backup {
     /// Notes that `container` is the one it is made from by now, whatever its id was before.
     pub fn follow(&mut self, container: &Container, now: Timestamp) {
         self.identity = Identity::of(container);
+        self.marked_by_label = label_marks(container);
         if self.container().is_none_or(|last| last.id != container.id) {
             self.containers.push(ContainerSeen::now(container, now));
         }
+    }
+
+    /// Whether `backup --all` takes it, as far as can be known without asking for its container.
+    #[must_use]
+    pub fn is_marked(&self) -> bool {
+        self.marked.unwrap_or(self.marked_by_label)
+    }
+
+    /// What the catalog says about how `engine` is to work for it. Options belong to the engine they were set for: data
+    /// that another one keeps is reached without them.
+    #[must_use]
+    pub fn options_of(&self, engine: EngineKind) -> BTreeMap<String, String> {
+        let theirs = self.policy.engine.unwrap_or_default() == engine;
+        if theirs { self.policy.engine_options.clone() } else { BTreeMap::new() }
     }
 
     /// The container it was last made from.
@@ -150,15 +169,20 @@ impl Backup {
             PointChoice::Before(time) => self
                 .choosable()
                 .rfind(|point| point.taken_at <= *time)
-                .ok_or_else(|| missing(&format!("at or before {time}"))),
+                .ok_or_else(|| missing(&format!("from {time} or before"))),
             PointChoice::Named(text) => {
                 let fits: Vec<_> = self.points.iter().filter(|point| point_answers_to(point, text)).collect();
                 match fits.as_slice() {
                     [] => Err(missing(text)),
                     [point] => Ok(point),
                     several => {
-                        let ids: Vec<_> = several.iter().map(|point| format!("`{}`", point.id)).collect();
-                        Err(Error::invalid("restore point", text, format!("it fits {}", ids.join(", "))))
+                        let one = |point: &&RestorePoint| {
+                            format!("`{}` of {}", point.id, point.taken_at.strftime("%Y-%m-%d %H:%M:%S UTC"))
+                        };
+                        let all: Vec<_> = several.iter().map(one).collect();
+                        let last = several.last().map_or_else(String::new, |point| point.id.to_string());
+                        Err(Error::invalid("restore point", text, format!("it fits {}", all.join(", ")))
+                            .with_hint(format!("name one by its id: `--at {last}`")))
                     }
                 }
             }
@@ -178,6 +202,11 @@ impl Backup {
         }
         Ok(point)
     }
+}
+
+/// Whether a container's label marks it. One that holds nonsense does not.
+fn label_marks(container: &Container) -> bool {
+    marked_by_label(&container.labels).ok().flatten().unwrap_or(false)
 }
 
 fn point_answers_to(point: &RestorePoint, text: &str) -> bool {

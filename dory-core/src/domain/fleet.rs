@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::keys::{Encryption, MasterKey};
+use super::keys::{Encryption, MasterKey, as_made};
 use crate::error::{Error, ErrorKind, Result};
 
 /// What all servers that share a store agree on: made once, by `dory init`.
@@ -64,14 +64,38 @@ impl Fleet {
                     .with_hint("set DORY_PASSPHRASE to the passphrase on the recovery sheet"))
             }
             (FleetEncryption::Passphrase { check }, Encryption::Passphrase(passphrase)) => {
-                let key = MasterKey::derive(passphrase, &self.id)?;
-                if key.check() == *check {
-                    Ok(Some(key))
-                } else {
-                    Err(wrong("DORY_PASSPHRASE is not the passphrase of this store")
-                        .with_hint("use the passphrase on the recovery sheet that `dory init` wrote"))
+                // What a user chose is taken as it is; what Dory made, also as people type it from paper.
+                for passphrase in [Some(passphrase.clone()), as_made(passphrase)].into_iter().flatten() {
+                    let key = MasterKey::derive(&passphrase, &self.id)?;
+                    if key.check() == *check {
+                        return Ok(Some(key));
+                    }
                 }
+                Err(wrong("DORY_PASSPHRASE is not the passphrase of this store")
+                    .with_hint("use the passphrase on the recovery sheet that `dory init` wrote"))
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::secret::Secret;
+
+    fn passphrase(text: &str) -> Encryption {
+        Encryption::Passphrase(Secret::new(text))
+    }
+
+    #[test]
+    fn a_made_passphrase_opens_as_people_type_it_and_a_chosen_one_only_as_it_is() {
+        let fleet = |text: &str| Fleet::new("fleet".into(), Timestamp::UNIX_EPOCH, &passphrase(text)).unwrap();
+        let (made, key) = fleet("uws2-ljnf-uws2-ljnf-uws2-ljnf-uws2-ljnf");
+        assert!(made.unlock(&passphrase(" UWS2LJNF UWS2LJNF UWS2LJNF UWS2LJNF ")).unwrap() == key);
+        let (chosen, key) = fleet("Correct Horse ");
+        assert!(chosen.unlock(&passphrase("Correct Horse ")).unwrap() == key);
+        for other in ["correct horse ", "Correct Horse", "CorrectHorse"] {
+            assert_eq!(chosen.unlock(&passphrase(other)).unwrap_err().kind(), ErrorKind::WrongKey, "{other}");
         }
     }
 }

@@ -36,6 +36,17 @@ pub fn passphrase_from(entropy: &[u8; PASSPHRASE_ENTROPY]) -> Secret {
     Secret::new(groups.join("-"))
 }
 
+/// The passphrase that Dory would have made, where `typed` is one but for case, dashes and spaces: what somebody types
+/// who copies it from paper.
+#[must_use]
+pub fn as_made(typed: &Secret) -> Option<Secret> {
+    let letters: String =
+        typed.expose().chars().filter(|c| *c != '-' && !c.is_whitespace()).map(|c| c.to_ascii_uppercase()).collect();
+    let letters = Zeroizing::new(letters);
+    let entropy = Zeroizing::new(BASE32_NOPAD.decode(letters.as_bytes()).ok()?);
+    Some(passphrase_from(entropy.as_slice().try_into().ok()?))
+}
+
 /// What a fleet's keys are drawn from.
 #[derive(Clone, PartialEq, Eq)]
 pub struct MasterKey(Zeroizing<[u8; 32]>);
@@ -121,6 +132,17 @@ mod tests {
             key.repository_password(&b, EngineKind::Restic),
         ];
         assert!(passwords[0] != passwords[1] && passwords[0] != passwords[2] && passwords[1] != passwords[2]);
+    }
+
+    #[test]
+    fn a_made_passphrase_is_known_again_however_it_is_typed() {
+        let made = passphrase_from(&[0xa5; 20]);
+        for typed in ["UWS2-LJNF-UWS2-LJNF-UWS2-LJNF-UWS2-LJNF", " uws2ljnf uws2ljnf\tUWS2ljnf uws2-ljnf \n"] {
+            assert_eq!(as_made(&Secret::new(typed)).unwrap(), made);
+        }
+        for other in ["correct horse battery", "uws2-ljnf", "uws2-ljnf-uws2-ljnf-uws2-ljnf-uws2-ljn1"] {
+            assert_eq!(as_made(&Secret::new(other)), None);
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod identity;
 pub mod keys;
 pub mod order;
 pub mod plan;
+pub mod point_name;
 pub mod policy;
 pub mod restore_point;
 pub mod run;

@@ -111,7 +111,7 @@ pub struct Policy {
 
 /// The parts of a policy that one source sets; what it leaves open, a weaker source decides.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, rename_all = "kebab-case")]
+#[serde(default)]
 pub struct PolicyOverrides {
     /// See [`Policy::stop`].
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -119,8 +119,8 @@ pub struct PolicyOverrides {
     /// See [`Policy::engine`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub engine: Option<EngineKind>,
-    /// See [`Policy::engine_options`]; single options override single options.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    /// See [`Policy::engine_options`]; single options override single options, and an empty value takes one back.
+    #[serde(alias = "engine-options", skip_serializing_if = "BTreeMap::is_empty")]
     pub engine_options: BTreeMap<String, String>,
     /// See [`Policy::exclude`].
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -159,10 +159,12 @@ impl PolicyOverrides {
         })
     }
 
-    /// This source's choices, with `weaker`'s where this one leaves them open.
+    /// This source's choices, with `weaker`'s where this one leaves them open. Options belong to the engine they were
+    /// set for: `weaker`'s are dropped where this source chooses another engine.
     #[must_use]
     pub fn or(self, weaker: Self) -> Self {
-        let mut engine_options = weaker.engine_options;
+        let same_engine = self.engine.is_none() || self.engine == weaker.engine;
+        let mut engine_options = if same_engine { weaker.engine_options } else { BTreeMap::new() };
         engine_options.extend(self.engine_options);
         Self {
             stop: self.stop.or(weaker.stop),
@@ -178,7 +180,7 @@ impl PolicyOverrides {
         Policy {
             stop: self.stop.unwrap_or_default(),
             engine: self.engine.unwrap_or_default(),
-            engine_options: self.engine_options,
+            engine_options: self.engine_options.into_iter().filter(|(_, value)| !value.is_empty()).collect(),
             exclude: self.exclude.unwrap_or_default(),
         }
     }
@@ -222,6 +224,20 @@ mod tests {
         assert_eq!(policy.stop, StopMode::None);
         assert_eq!(policy.exclude, ["cache/**", "tmp"]);
         assert_eq!(policy.engine, EngineKind::Restic);
+    }
+
+    #[test]
+    fn options_go_with_the_engine_they_were_set_for() {
+        let options = |pairs: &[(&str, &str)]| labels(pairs);
+        let from_catalog = PolicyOverrides {
+            engine: Some(EngineKind::Duplicity),
+            engine_options: options(&[("volsize", "50"), ("timeout", "30")]),
+            ..Default::default()
+        };
+        let other = PolicyOverrides { engine: Some(EngineKind::Restic), ..Default::default() };
+        assert_eq!(other.or(from_catalog.clone()).into_policy().engine_options, options(&[]));
+        let one_back = PolicyOverrides { engine_options: options(&[("volsize", "")]), ..Default::default() };
+        assert_eq!(one_back.or(from_catalog).into_policy().engine_options, options(&[("timeout", "30")]));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::cancel::{Cancel, CancelOnDrop};
 use super::claim::Claim;
 use super::helper::{HelperPurpose, RunningHelper};
+use super::inventory::policy_from_labels;
 use super::passes::ReadReport;
 use super::run_events::{Phase, RunEvents};
 use super::run_record::RunStart;
@@ -17,6 +18,7 @@ use crate::domain::backup::Backup;
 use crate::domain::container::Container;
 use crate::domain::id::{BackupId, PointId, ServerName};
 use crate::domain::plan::{Access, BackupPlan, DataUse, choose_mounts, choose_quiet};
+use crate::domain::point_name::check_point_name;
 use crate::domain::policy::{Policy, PolicyOverrides};
 use crate::domain::restore_point::{Consistency, PointOrigin, PointSize, RestorePoint};
 use crate::domain::run::RunKind;
@@ -127,7 +129,10 @@ impl Dory {
                 Err(_) => None,
             },
         };
-        let from_labels = PolicyOverrides::from_labels(&container.labels)?;
+        if let Some(name) = &request.point_name {
+            check_point_name(name)?;
+        }
+        let from_labels = policy_from_labels(&container)?;
         let from_catalog = known.as_ref().map(|backup| backup.policy.clone()).unwrap_or_default();
         let policy = request.policy.clone().or(from_catalog).or(from_labels).into_policy();
         self.engine(policy.engine)?.check_options(&policy.engine_options)?;
@@ -284,10 +289,7 @@ impl Dory {
         let (read, containers_down) = match (read, down) {
             (Ok(read), down) => (read, down),
             (Err(error), None) => return Err(error),
-            (Err(error), Some(down)) => {
-                tracing::error!(%error, "the backup failed, and a container did not come back");
-                return Err(down);
-            }
+            (Err(error), Some(down)) => return Err(down.after(&error)),
         };
 
         events.phase(Phase::Record);

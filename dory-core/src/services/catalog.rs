@@ -8,9 +8,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::document::{Envelope, FORMAT};
+use super::noise;
 use crate::domain::backup::Backup;
 use crate::domain::fleet::Fleet;
-use crate::domain::id::BackupId;
+use crate::domain::id::{BackupId, RunId};
 use crate::domain::run::Run;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{CatalogStore, Clock, DocumentKey, DocumentVersion};
@@ -203,6 +204,17 @@ impl Catalog {
     /// `AlreadyExists`; the store's.
     pub async fn record_run(&self, run: &Run) -> Result<()> {
         self.create(&DocumentKey::parse(format!("runs/{}/{}.json", run.server, run.id))?, run).await
+    }
+
+    /// Proves that the store can be written to: creates a document that nothing lists, and removes it.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn prove_writable(&self) -> Result<()> {
+        let now = self.clock.now();
+        let key = DocumentKey::parse(format!("probe-{}.json", RunId::new(now, noise()?)))?;
+        self.create(&key, &"written by `dory doctor`, and can be deleted").await?;
+        self.store.delete(&key).await
     }
 
     async fn read<T: DeserializeOwned>(&self, key: &DocumentKey) -> Result<Option<(Envelope<T>, DocumentVersion)>> {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::Dory;
 use crate::domain::backup::{Backup, PointChoice};
-use crate::domain::id::{PointId, ServerName};
-use crate::domain::policy::PolicyOverrides;
+use crate::domain::id::{BackupId, PointId, ServerName};
+use crate::domain::point_name::check_point_name;
+use crate::domain::policy::{EngineKind, Policy, PolicyOverrides};
 use crate::error::{Error, ErrorKind, Result};
 
 /// What to change about a backup; `None` leaves a thing as it is.
@@ -22,7 +23,8 @@ pub struct BackupEdit {
     pub metadata: BTreeMap<String, Option<String>>,
     /// Whether `backup --all` takes it: `Some(None)` leaves it to the label.
     pub marked: Option<Option<bool>>,
-    /// What to set of its policy.
+    /// What to set of its policy. An engine option with an empty value is removed; another engine than before drops the
+    /// options of the one before.
     pub policy: PolicyOverrides,
 }
 
@@ -40,21 +42,29 @@ impl Dory {
     ///
     /// # Errors
     /// `NotFound`; `AlreadyExists` if its server has another backup of the new name; `InvalidInput` for a name that
-    /// cannot be one; the store's.
+    /// cannot be one, and for options that the engine in force does not take; the store's.
     pub async fn edit_backup(&self, reference: &str, edit: &BackupEdit) -> Result<Backup> {
         let backup = self.find_backup(reference).await?;
         if edit.name.is_some() || edit.server.is_some() {
             self.check_name_is_free(&backup, edit).await?;
         }
-        if let Some(engine) = edit.policy.engine.or(backup.policy.engine) {
-            self.engine(engine)?.check_options(&edit.policy.engine_options)?;
-        }
-        self.catalog
-            .update_backup(&backup.id, |backup| {
-                apply(edit, backup);
-                Ok(())
-            })
-            .await
+        let by_label = if edit.policy.engine_options.is_empty() { None } else { self.engine_by_label(&backup).await };
+        let change = |backup: &mut Backup| {
+            apply(edit, by_label, backup);
+            if edit.policy == PolicyOverrides::default() {
+                return Ok(());
+            }
+            let Policy { engine, engine_options, .. } = backup.policy.clone().into_policy();
+            self.engine(engine)?.check_options(&engine_options)
+        };
+        self.catalog.update_backup(&backup.id, change).await
+    }
+
+    /// The engine that the label of a backup's container asks for, as far as the container can be asked.
+    async fn engine_by_label(&self, backup: &Backup) -> Option<EngineKind> {
+        let all = self.runtime().ok()?.list_containers().await.ok()?;
+        let own = all.iter().find(|container| self.is_made_from(backup, container))?;
+        PolicyOverrides::from_labels(&own.labels).ok()?.engine
     }
 
     /// Changes a point, and gives its id.
@@ -83,12 +93,19 @@ impl Dory {
         Ok(id)
     }
 
-    /// Chooses a container for `backup --all`, or takes it out, and gives its backup, which comes into being with it.
+    /// Chooses a container for `backup --all`, or takes it out, and gives its backup, which comes into being with it. A
+    /// backup whose container is gone can be taken out too.
     ///
     /// # Errors
     /// `NotFound` for the container; `Conflict` where it only looks like that of a known backup; the store's.
-    pub async fn mark(&self, container: &str, marked: bool) -> Result<Backup> {
-        let container = self.runtime()?.inspect_container(container).await?;
+    pub async fn mark(&self, reference: &str, marked: bool) -> Result<Backup> {
+        let container = match self.runtime()?.inspect_container(reference).await {
+            Err(error) if error.kind() == ErrorKind::NotFound && !marked => {
+                let backup = self.find_backup(reference).await.map_err(|_| error)?;
+                return self.set_marked(&backup.id, marked).await;
+            }
+            container => container?,
+        };
         let backups = self.catalog.backups().await?.backups;
         let id = match self.backup_of(&container, &backups)? {
             Some(backup) => backup.id.clone(),
@@ -98,11 +115,15 @@ impl Dory {
                 id
             }
         };
+        self.set_marked(&id, marked).await
+    }
+
+    async fn set_marked(&self, id: &BackupId, marked: bool) -> Result<Backup> {
         let change = |backup: &mut Backup| {
             backup.marked = Some(marked);
             Ok(())
         };
-        self.catalog.update_backup(&id, change).await
+        self.catalog.update_backup(id, change).await
     }
 
     async fn check_name_is_free(&self, backup: &Backup, edit: &BackupEdit) -> Result<()> {
@@ -127,17 +148,7 @@ impl Dory {
     }
 }
 
-/// What a point's name may be: it must not read like a time or an id, and stand on one line.
-pub(super) fn check_point_name(name: &str) -> Result<()> {
-    let plain = !name.trim().is_empty() && name.len() <= 200 && !name.chars().any(char::is_control);
-    if plain && name != "latest" {
-        Ok(())
-    } else {
-        Err(Error::invalid("point name", name, "1 to 200 characters on one line, other than `latest`, are allowed"))
-    }
-}
-
-fn apply(edit: &BackupEdit, backup: &mut Backup) {
+fn apply(edit: &BackupEdit, engine_by_label: Option<EngineKind>, backup: &mut Backup) {
     if let Some(name) = &edit.name {
         backup.name.clone_from(name);
     }
@@ -154,7 +165,13 @@ fn apply(edit: &BackupEdit, backup: &mut Backup) {
     if let Some(marked) = edit.marked {
         backup.marked = marked;
     }
-    backup.policy = edit.policy.clone().or(std::mem::take(&mut backup.policy));
+    let policy = &mut backup.policy;
+    *policy = edit.policy.clone().or(std::mem::take(policy));
+    policy.engine_options.retain(|_, value| !value.is_empty());
+    if policy.engine.is_none() && !policy.engine_options.is_empty() {
+        // Options without their engine would become those of whichever engine comes next.
+        policy.engine = Some(engine_by_label.unwrap_or_default());
+    }
 }
 
 fn set(field: &mut Option<String>, to: Option<&str>) {

@@ -40,16 +40,20 @@ impl Dory {
         }
     }
 
+    /// Whether a backup is made from `container` by now.
+    pub(super) fn is_made_from(&self, backup: &Backup, container: &Container) -> bool {
+        backup.server == self.config.server
+            && (backup.containers.iter().any(|seen| seen.id == container.id)
+                || backup.identity.likeness(container) == Likeness::Same)
+    }
+
     /// The backup that already holds `container`'s data, if any.
     ///
     /// # Errors
     /// `Conflict` where only a name or a label ties them: a user must decide whether the history goes on.
     pub(super) fn backup_of(&self, container: &Container, backups: &[Arc<Backup>]) -> Result<Option<Arc<Backup>>> {
         let here = || backups.iter().filter(|b| b.server == self.config.server && b.deleting_since.is_none());
-        let same = |b: &&Arc<Backup>| {
-            b.containers.iter().any(|seen| seen.id == container.id) || b.identity.likeness(container) == Likeness::Same
-        };
-        if let Some(backup) = here().find(same) {
+        if let Some(backup) = here().find(|backup| self.is_made_from(backup, container)) {
             return Ok(Some(Arc::clone(backup)));
         }
         let claimed = |b: &&Arc<Backup>| b.identity.likeness(container) == Likeness::Claimed;

@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Catalog, no_key, noise};
-use crate::domain::fleet::Fleet;
+use super::{Catalog, noise};
+use crate::domain::fleet::{Fleet, FleetEncryption};
 use crate::domain::id::RunId;
 use crate::domain::keys::{Encryption, PASSPHRASE_ENTROPY, passphrase_from};
 use crate::domain::secret::Secret;
@@ -35,7 +35,7 @@ pub struct InitReport {
 /// then, and nothing can prove it before a repository is opened.
 ///
 /// # Errors
-/// `WrongKey` if the fleet is there and has another key; `Corrupt` if its document is lost and nothing is known of it;
+/// `WrongKey` if the fleet is there and has another key, `AlreadyExists` if it has one and none was said; `Corrupt` if its document is lost and nothing is known of it;
 /// `InvalidInput` for a lost fleet without its passphrase; the store's.
 pub async fn init(
     catalog: &Catalog,
@@ -82,9 +82,24 @@ pub async fn init(
 }
 
 fn join(catalog: &Catalog, fleet: Fleet, encryption: Option<&Encryption>) -> Result<InitReport> {
-    let key = fleet.unlock(encryption.ok_or_else(no_key)?)?;
+    let there = |kind: ErrorKind, also: &str| {
+        let reason = format!("it is set up already (fleet {}){also}", fleet.id);
+        Error::new(kind, "set up store", catalog.location(), reason)
+    };
+    let Some(encryption) = encryption.or((fleet.encryption == FleetEncryption::None).then_some(&Encryption::None))
+    else {
+        return Err(there(ErrorKind::AlreadyExists, "")
+            .with_hint("set DORY_PASSPHRASE to the passphrase on its recovery sheet to use it"));
+    };
+    let key = fleet.unlock(encryption).map_err(|error| {
+        let named = there(error.kind(), &format!(", and {}", error.reason()));
+        match error.hint() {
+            Some(hint) => named.with_hint(hint),
+            None => named,
+        }
+    })?;
     Ok(InitReport {
-        fleet: fleet.id,
+        fleet: fleet.id.clone(),
         store: catalog.location(),
         existed: true,
         encrypted: key.is_some(),

@@ -43,7 +43,7 @@ pub use delete::{DeletePlan, DeleteReport, DoomedPoint};
 pub use document::FORMAT;
 pub use edit::{BackupEdit, PointEdit};
 pub use init::{InitReport, init, recovery_sheet};
-pub use inventory::ContainerOverview;
+pub use inventory::{ContainerOverview, Marked};
 pub use keys::RepositoryKey;
 pub use restore::RestoreOutcome;
 pub use restore_plan::{MapTarget, MountMap, MountRestore, RestoreChoice, RestorePlan};
@@ -170,7 +170,10 @@ impl Dory {
     }
 
     /// Checks that a key is set, and that it is the right one where the fleet is there already. Touches nothing.
-    async fn check_key(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// `InvalidInput` where none is set; `WrongKey`; the store's.
+    pub async fn check_key(&self) -> Result<()> {
         let encryption = self.config.encryption.as_ref().ok_or_else(no_key)?;
         match self.catalog.fleet().await? {
             Some(fleet) => fleet.unlock(encryption).map(drop),

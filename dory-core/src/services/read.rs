@@ -55,7 +55,7 @@ impl Dory {
         let reader = self.open_reader(&backup, point.engine).await?;
         let entries = reader.repository().list_files(&point.snapshot, &folder, recursive).await;
         reader.close().await;
-        let mut entries = entries?;
+        let mut entries = entries.map_err(|error| as_asked(error, point, path, &folder))?;
         for entry in &mut entries {
             entry.path = EntryPath::new(in_container(point, entry.path.as_path()));
         }
@@ -79,13 +79,13 @@ impl Dory {
         let reader = self.open_reader(&backup, point.engine).await?;
         let length = reader.repository().read_file(&point.snapshot, &file, out).await;
         reader.close().await;
-        length
+        length.map_err(|error| as_asked(error, point, path, &file))
     }
 
     /// Opens a backup's repository where no volumes are needed: right here if the engine can, else in a helper.
     pub(super) async fn open_reader(&self, backup: &Backup, engine: EngineKind) -> Result<Reader> {
         let here = self.engine(engine)?;
-        let options = &backup.policy.engine_options;
+        let options = &backup.options_of(engine);
         if here.capabilities().self_contained {
             let spec = self.repository_spec(&self.config.store, &backup.id, engine, options).await?;
             return Ok(Reader { repository: here.open(&spec, OpenMode::Existing).await?, helper: None });
@@ -129,6 +129,23 @@ fn in_snapshot(point: &RestorePoint, path: &Path) -> Result<EntryPath> {
     } else {
         Path::new(mount.key.as_str()).join(rest)
     }))
+}
+
+/// An engine's error about a path, in the words of whoever asked: they know the container's paths, and no snapshots.
+fn as_asked(error: Error, point: &RestorePoint, path: &Path, in_snapshot: &EntryPath) -> Error {
+    if in_snapshot.as_path().as_os_str().is_empty() || error.subject() != in_snapshot.to_string() {
+        return error;
+    }
+    let shown = EntryPath::new(path).to_string();
+    match error.kind() {
+        ErrorKind::NotFound => {
+            let above = path.parent().unwrap_or(Path::new("/")).display();
+            Error::new(error.kind(), "find", shown, format!("restore point `{}` does not hold it", point.id))
+                .with_hint(format!("`dory ls` shows what is in `{above}`"))
+        }
+        ErrorKind::InvalidInput => Error::new(error.kind(), error.operation(), shown, error.reason()),
+        _ => error,
+    }
 }
 
 fn in_container(point: &RestorePoint, path: &Path) -> PathBuf {

@@ -9,6 +9,7 @@ use super::Dory;
 use super::backup::{Planned, point_of};
 use super::cancel::{Cancel, CancelOnDrop};
 use super::helper::{HelperPurpose, RunningHelper, folder_of};
+use super::inventory::policy_from_labels;
 use super::noise;
 use super::restore_plan::{PlannedRestore, RestoreChoice, RestorePlan};
 use super::run_events::{Phase, RunEvents};
@@ -19,7 +20,7 @@ use crate::domain::entry_path::EntryPath;
 use crate::domain::event::Warning;
 use crate::domain::id::{BackupId, PointId, SnapshotId};
 use crate::domain::plan::BackupPlan;
-use crate::domain::policy::{Policy, PolicyOverrides};
+use crate::domain::policy::Policy;
 use crate::domain::restore_point::{PointMount, PointOrigin, RestorePoint};
 use crate::domain::run::RunKind;
 use crate::error::{Error, ErrorKind, Result};
@@ -143,8 +144,8 @@ impl Dory {
             }
             let safety =
                 Safety { planned: self.plan_safety(&planned).await?, id: PointId::new(run.started_at, noise()?) };
-            self.open_safety(&helper, &safety, OpenMode::CreateIfMissing).await?;
-            self.register(&safety.planned, run.started_at).await?;
+            self.open_safety(&helper, &safety, OpenMode::CreateIfMissing).await.map_err(or_without_safety)?;
+            self.register(&safety.planned, run.started_at).await.map_err(or_without_safety)?;
             Ok((planned, Some(safety)))
         });
         match prepared.await {
@@ -165,7 +166,7 @@ impl Dory {
     }
 
     async fn open_source(&self, helper: &RunningHelper, planned: &PlannedRestore) -> Result<Arc<dyn Repository>> {
-        let options = &planned.backup.policy.engine_options;
+        let options = &planned.backup.options_of(planned.point.engine);
         self.open_in_helper(helper, &planned.backup.id, planned.point.engine, options, OpenMode::Existing).await
     }
 
@@ -196,7 +197,7 @@ impl Dory {
                 .with_hint("add `--no-safety` to restore without one"));
             }
         };
-        let from_labels = PolicyOverrides::from_labels(&container.labels)?;
+        let from_labels = policy_from_labels(&container)?;
         let from_catalog = known.as_ref().map(|backup| backup.policy.clone()).unwrap_or_default();
         let policy = Policy { exclude: Vec::new(), ..from_catalog.or(from_labels).into_policy() };
         let plan = BackupPlan {
@@ -358,11 +359,11 @@ impl Dory {
                     }
                     None => "run the same restore again".to_owned(),
                 };
-                tracing::error!(%error, "a failed restore could not be rolled back");
                 let reason = "a restore into its data failed half-way, so it was not started again";
-                Err(Error::new(ErrorKind::ContainerDown, "start", names.join("`, `"), reason)
+                let down = Error::new(ErrorKind::ContainerDown, "start", names.join("`, `"), reason)
                     .with_hint(hint)
-                    .with_source(failure))
+                    .with_source(error);
+                Err(down.after(&failure))
             }
         }
     }
@@ -380,7 +381,7 @@ impl Dory {
         let engine = point.map(|point| point.engine).unwrap_or_default();
         let helper = self.launch_for(planned, run).await?;
         let restored = async {
-            let options = &backup.policy.engine_options;
+            let options = &backup.options_of(engine);
             let repository = self.open_in_helper(&helper, home, engine, options, OpenMode::Existing).await?;
             let targets = planned.plan.mounts.iter().map(|mount| folder_of(&mount.to)).collect();
             let request = RestoreRequest { snapshot: snapshot.clone(), targets, delete_extra: true };
@@ -390,4 +391,14 @@ impl Dory {
         helper.close().await;
         restored.map(drop)
     }
+}
+
+/// A store that cannot be written to keeps no safety point, and can still be restored from.
+fn or_without_safety(error: Error) -> Error {
+    if !matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::Full) {
+        return error;
+    }
+    let first = error.hint().map(|hint| format!("{hint}; or ")).unwrap_or_default();
+    let hint = format!("{first}add `--no-safety` to restore without keeping what is there now");
+    error.with_hint(hint)
 }

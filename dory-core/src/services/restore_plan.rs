@@ -234,15 +234,22 @@ impl Dory {
             return if needs_container { Err(ask_for_target(reason)) } else { Ok(None) };
         }
         let all = self.runtime()?.list_containers().await?;
+        let name = &backup.identity.container;
+        let has_its_name = all.iter().any(|container| container.name == *name);
         let own = all.into_iter().find(|container| {
             backup.container().is_some_and(|seen| seen.id == container.id)
                 || backup.identity.likeness(container) == crate::domain::identity::Likeness::Same
         });
         match own {
             Some(container) => Ok(Some(container)),
-            None if needs_container => {
-                Err(ask_for_target(format!("its container `{}` is gone", backup.identity.container)))
+            None if needs_container && has_its_name => {
+                let reason = format!("container `{name}` has none of its volumes, and may be another one");
+                Err(Error::new(ErrorKind::NotFound, "restore backup", &backup.name, reason).with_hint(format!(
+                    "add `--into {name}` if that is where the data goes, or map each mount to a volume with \
+                     `--map /destination=volume`"
+                )))
             }
+            None if needs_container => Err(ask_for_target(format!("its container `{name}` is gone"))),
             None => Ok(None),
         }
     }

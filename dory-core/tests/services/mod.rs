@@ -3,7 +3,9 @@
 mod backing_up;
 mod bench;
 mod catalog_calls;
+mod engine_options;
 mod freezing;
+mod looking_round;
 mod restoring;
 mod side_by_side;
 mod sweep;

@@ -1,6 +1,7 @@
 //! Makes the place of a store where it is missing.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
@@ -137,7 +138,14 @@ fn make_folder(folder: &Path) -> Result<BucketState> {
     }
     // For the owner's eyes alone: what is in there is encrypted, but names and sizes are not.
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.map_err(|error| failed(folder, error))?;
+    made.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            let reason = format!("no folder can be made in `{}`", present.display());
+            Error::new(ErrorKind::InvalidInput, OPERATION, format!("file://{}", folder.display()), reason)
+                .with_hint("choose a folder on a disk with DORY_STORE")
+        }
+        _ => failed(folder, error),
+    })?;
     for parent in folder.ancestors().skip(1).take_while(|path| path.starts_with(present)) {
         fs::File::open(parent).and_then(|parent| parent.sync_all()).map_err(|error| failed(parent, error))?;
     }

@@ -1,0 +1,65 @@
+//! Keeps a new store out of a folder that holds something else.
+
+use std::fs;
+use std::path::Path;
+
+use super::folder::translate;
+use super::folder_files::FileError;
+use crate::domain::store_url::StoreAccess;
+use crate::error::{Error, ErrorKind, Result};
+
+/// What a folder may hold that is to become a store: what a file system or an earlier attempt leaves there.
+const HARMLESS: [&str; 3] = ["lost+found", ".catalog-lock", ".catalog-draft"];
+
+/// Refuses a folder that holds other things than a store. One that is missing or empty, or a store already, is fine.
+///
+/// # Errors
+/// `AlreadyExists`, naming one of the other things; `PermissionDenied`.
+pub fn refuse_foreign_folder(access: &StoreAccess) -> Result<()> {
+    match access.url.as_folder() {
+        Some(folder) if folder.is_dir() && !folder.join("dory.json").exists() => refuse_what_is_in(&folder),
+        _ => Ok(()),
+    }
+}
+
+fn refuse_what_is_in(folder: &Path) -> Result<()> {
+    let failed = |source| translate(folder, "set up store", "", FileError::Io { path: folder.to_owned(), source });
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        names.push(entry.map_err(failed)?.file_name().to_string_lossy().into_owned());
+    }
+    names.retain(|name| !HARMLESS.contains(&name.as_str()));
+    names.sort();
+    let Some(first) = names.first() else { return Ok(()) };
+    let place = format!("file://{}", folder.display());
+    let error = |reason: String| Error::new(ErrorKind::AlreadyExists, "set up store", &place, reason);
+    if first == "backups" || first == "data" {
+        return Err(error(format!("it holds `{first}` of a store whose `dory.json` is missing"))
+            .with_hint("put `dory.json` back, or choose another folder with DORY_STORE"));
+    }
+    Err(error(format!("the folder holds other things: `{first}`"))
+        .with_hint(format!("choose an empty folder, or one that is not there yet: `DORY_STORE={place}/dory`")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::store_url::{StoreCredentials, StoreUrl};
+
+    #[test]
+    fn a_folder_with_other_things_is_no_new_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = StoreUrl::folder(folder.path()).unwrap();
+        let access = StoreAccess { url, credentials: StoreCredentials::Ambient, endpoint: None, region: None };
+        fs::create_dir(folder.path().join("lost+found")).unwrap();
+        refuse_foreign_folder(&access).unwrap();
+        fs::write(folder.path().join("thesis.txt"), "").unwrap();
+        let error = refuse_foreign_folder(&access).unwrap_err();
+        assert!(error.reason().contains("`thesis.txt`"), "{error}");
+        assert!(error.hint().unwrap().contains("/dory`"), "{error:?}");
+        fs::create_dir(folder.path().join("backups")).unwrap();
+        assert!(refuse_foreign_folder(&access).unwrap_err().reason().contains("dory.json"));
+        fs::write(folder.path().join("dory.json"), "").unwrap();
+        refuse_foreign_folder(&access).unwrap();
+    }
+}
