@@ -67,6 +67,11 @@ impl Bench {
         serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{arguments:?}: {error}\n{}", ran.stdout))
     }
 
+    /// Starts `dory`, with pipes for what it prints.
+    pub(crate) fn start_dory(&self, arguments: &[&str]) -> Child {
+        self.command(&[], arguments).spawn().unwrap()
+    }
+
     /// Starts `dory backup` and waits until it stops the container.
     pub(crate) fn backup_that_stops(&self) -> RunningBackup {
         let mut child = self.command(&[], &["backup", &self.name]).spawn().unwrap();

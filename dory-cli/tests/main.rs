@@ -4,6 +4,7 @@
 mod bench;
 mod help;
 mod interrupted;
+mod operator;
 mod refusals;
 mod refusals_of_stores;
 mod round_trip;

@@ -75,7 +75,12 @@ fn a_folder_that_may_only_be_read() {
     untouched(&bench, |bench| {
         bench.dory(&["backup", &bench.name]).was_refused(6, &["hint:"]);
         assert_eq!(bench.points().len(), 1, "reading goes on");
+        let doctor = bench.dory(&["doctor"]);
+        assert_eq!(doctor.code, Some(6), "{doctor:#?}");
+        assert!(doctor.stdout.contains("FAILED  writing") && doctor.stdout.contains("read-only"), "{doctor:#?}");
+        bench.dory(&["restore", &bench.name, "--yes"]).was_refused(6, &["hint:", "--no-safety"]);
     });
+    bench.dory(&["restore", &bench.name, "--yes", "--no-safety"]).succeeded();
 }
 
 /// The catalog can be written to, and says nothing of the data beside it.

@@ -1,9 +1,10 @@
 //! `dory edit`
 
-use dory_core::domain::id::ServerName;
+use dory_core::domain::id::{PointId, ServerName};
 use dory_core::domain::policy::PolicyOverrides;
 use dory_core::services::{BackupEdit, Dory, PointEdit};
 use dory_core::{Error, Result};
+use serde::Serialize;
 
 use super::point;
 use crate::args::EditArgs;
@@ -11,6 +12,12 @@ use crate::exit::Exit;
 use crate::render::backups;
 use crate::settings;
 use crate::ui::Ui;
+
+/// What was changed, as JSON.
+#[derive(Serialize)]
+struct Changed {
+    point: PointId,
+}
 
 pub(super) async fn run(ui: &Ui, dory: &Dory, args: &EditArgs) -> Result<Exit> {
     dory.open_fleet().await?;
@@ -46,8 +53,8 @@ async fn edit_point(ui: &Ui, dory: &Dory, args: &EditArgs, at: &str) -> Result<E
     if edit == PointEdit::default() {
         return Err(nothing_to_change());
     }
-    let id = dory.edit_point(&args.backup, &point::choice(at, dory.now())?, &edit).await?;
-    ui.result(&id, |id| format!("restore point {id} is changed\n"))?;
+    let point = dory.edit_point(&args.backup, &point::choice(at, dory.now())?, &edit).await?;
+    ui.result(&Changed { point }, |changed| format!("restore point {} is changed\n", changed.point))?;
     Ok(Exit::Success)
 }
 
