@@ -27,7 +27,13 @@ fn a_broken_container_gets_its_data_back() {
 
     let kept = bench.points();
     assert_eq!(kept.len(), 2, "the safety point is there too: {kept:?}");
-    assert_eq!(bench.dory(&["cat", name, "/data/other"]).succeeded().stdout, "broken\n", "of the safety point");
+    assert_eq!(
+        bench.dory(&["cat", name, "/data/other"]).succeeded().stdout,
+        "two\n",
+        "a safety point is not the newest"
+    );
+    let safety = kept.iter().find(|point| point["origin"] == "safety").unwrap()["id"].as_str().unwrap();
+    assert_eq!(bench.dory(&["cat", name, "/data/other", "--at", safety]).succeeded().stdout, "broken\n");
     assert_eq!(bench.dory(&["cat", name, "/data/other", "--at", "good"]).succeeded().stdout, "two\n");
     let files = bench.json(&["ls", name, "/data", "--at", "good"]);
     let sizes: Vec<_> = files.as_array().unwrap().iter().filter_map(|file| file["bytes"].as_u64()).collect();

@@ -133,6 +133,13 @@ impl Error {
         self
     }
 
+    /// Adds the innermost cause alone, in its own words: what libraries make of one on its way up says the same again.
+    #[must_use]
+    pub(crate) fn with_root_of(self, source: &(dyn StdError + 'static)) -> Self {
+        let root = std::iter::successors(Some(source), |&cause| cause.source()).last();
+        self.with_source(root.unwrap_or(source).to_string())
+    }
+
     /// This failure, with another that came first: whoever reads of this one must know of that too.
     pub(crate) fn after(self, first: &Self) -> Self {
         let mut record = self.to_record();
@@ -306,6 +313,14 @@ mod tests {
         assert_eq!(error.causes(), [chain[0]]);
         let error = Error::new(ErrorKind::Internal, "x", "", "no space left").with_source("No space left");
         assert!(error.causes().is_empty());
+    }
+
+    #[test]
+    fn the_innermost_cause_can_stand_for_all() {
+        let inner = Cause { text: "Connection refused".to_owned(), inner: None };
+        let outer = Cause { text: "client error (Connect)".to_owned(), inner: Some(Box::new(inner)) };
+        let error = Error::new(ErrorKind::Unavailable, "reach", "x", "nothing listens there").with_root_of(&outer);
+        assert_eq!(error.causes(), ["Connection refused"]);
     }
 
     #[test]

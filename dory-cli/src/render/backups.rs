@@ -188,8 +188,9 @@ mod tests {
             stop: Some(StopMode::Pause),
             engine: Some(EngineKind::Duplicity),
             engine_options: [("volsize".to_owned(), "50".to_owned())].into(),
-            exclude: Some(vec!["cache/**".to_owned()]),
+            ..PolicyOverrides::default()
         };
+        let set = PolicyOverrides { exclude: Some(vec!["cache/**".to_owned()]), ..set };
         let lines: Vec<_> = policy(&set).into_iter().map(|(name, value)| format!("{name} {value}")).collect();
         assert_eq!(lines, ["stop mode pause", "engine duplicity", "option volsize=50", "leaves out cache/**"]);
     }

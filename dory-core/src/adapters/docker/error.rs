@@ -22,15 +22,17 @@ pub(super) fn translate(address: &DockerAddress, operation: &str, subject: &str,
             Error::new(kind, operation, subject, reason).with_source(error)
         }
         Bollard::RequestTimeoutError => {
-            not_reached(address, ErrorKind::Unavailable, "it did not answer in time", error)
+            not_reached(address, ErrorKind::Unavailable, "it did not answer in time", &error)
         }
-        Bollard::SocketNotFoundError(_) => no_socket(address, error),
+        Bollard::SocketNotFoundError(_) => no_socket(address, &error),
         Bollard::CertPathError { .. } | Bollard::CertParseError { .. } | Bollard::CertMultipleKeys { .. } => {
-            not_reached(address, ErrorKind::InvalidInput, "its certificates cannot be used", error)
+            let reason = "its certificates cannot be used";
+            Error::new(ErrorKind::InvalidInput, "reach docker", address.to_string(), reason)
+                .with_source(error)
                 .with_hint("put `ca.pem`, `cert.pem` and `key.pem` into the folder that DOCKER_CERT_PATH names")
         }
         Bollard::IOError { .. } | Bollard::HyperLegacyError { .. } | Bollard::HyperResponseError { .. } => {
-            disconnected(address, error)
+            disconnected(address, &error)
         }
         _ => Error::new(ErrorKind::Internal, operation, subject, "the engine's answer was not understood")
             .with_source(error),
@@ -74,8 +76,8 @@ fn refused(status: u16, message: &str) -> (ErrorKind, &'static str) {
     }
 }
 
-fn disconnected(address: &DockerAddress, error: Bollard) -> Error {
-    match io_error(&error).map(io::Error::kind) {
+fn disconnected(address: &DockerAddress, error: &Bollard) -> Error {
+    match io_error(error).map(io::Error::kind) {
         Some(io::ErrorKind::NotFound) => no_socket(address, error),
         Some(io::ErrorKind::PermissionDenied) => {
             not_reached(address, ErrorKind::PermissionDenied, "this user may not use it", error).with_hint(
@@ -94,12 +96,12 @@ fn disconnected(address: &DockerAddress, error: Bollard) -> Error {
     }
 }
 
-fn no_socket(address: &DockerAddress, error: Bollard) -> Error {
+fn no_socket(address: &DockerAddress, error: &Bollard) -> Error {
     not_reached(address, ErrorKind::Unavailable, "there is no such socket", error).with_hint(start_hint(address))
 }
 
-fn not_reached(address: &DockerAddress, kind: ErrorKind, reason: &str, error: Bollard) -> Error {
-    Error::new(kind, "reach docker", address.to_string(), reason).with_source(error)
+fn not_reached(address: &DockerAddress, kind: ErrorKind, reason: &str, error: &Bollard) -> Error {
+    Error::new(kind, "reach docker", address.to_string(), reason).with_root_of(error)
 }
 
 fn start_hint(address: &DockerAddress) -> String {

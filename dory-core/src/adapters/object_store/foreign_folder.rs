@@ -11,6 +11,9 @@ use crate::error::{Error, ErrorKind, Result};
 /// What a folder may hold that is to become a store: what a file system or an earlier attempt leaves there.
 const HARMLESS: [&str; 3] = ["lost+found", ".catalog-lock", ".catalog-draft"];
 
+/// Folders of a store.
+const PARTS: [&str; 2] = ["backups", "data"];
+
 /// Refuses a folder that holds other things than a store. One that is missing or empty, or a store already, is fine.
 ///
 /// # Errors
@@ -28,12 +31,17 @@ fn refuse_what_is_in(folder: &Path) -> Result<()> {
     for entry in fs::read_dir(folder).map_err(failed)? {
         names.push(entry.map_err(failed)?.file_name().to_string_lossy().into_owned());
     }
-    names.retain(|name| !HARMLESS.contains(&name.as_str()));
+    // A disk of its own may be mounted where the data goes.
+    let is_empty = |name: &str| {
+        let harmless = |entry: fs::DirEntry| HARMLESS.iter().any(|name| entry.file_name() == *name);
+        fs::read_dir(folder.join(name)).is_ok_and(|inside| inside.flatten().all(harmless))
+    };
+    names.retain(|name| !HARMLESS.contains(&name.as_str()) && !(PARTS.contains(&name.as_str()) && is_empty(name)));
     names.sort();
     let Some(first) = names.first() else { return Ok(()) };
     let place = format!("file://{}", folder.display());
     let error = |reason: String| Error::new(ErrorKind::AlreadyExists, "set up store", &place, reason);
-    if first == "backups" || first == "data" {
+    if PARTS.contains(&first.as_str()) {
         return Err(error(format!("it holds `{first}` of a store whose `dory.json` is missing"))
             .with_hint("put `dory.json` back, or choose another folder with DORY_STORE"));
     }
@@ -58,6 +66,8 @@ mod tests {
         assert!(error.reason().contains("`thesis.txt`"), "{error}");
         assert!(error.hint().unwrap().contains("/dory`"), "{error:?}");
         fs::create_dir(folder.path().join("backups")).unwrap();
+        assert!(refuse_foreign_folder(&access).unwrap_err().reason().contains("`thesis.txt`"));
+        fs::write(folder.path().join("backups/db.json"), "").unwrap();
         assert!(refuse_foreign_folder(&access).unwrap_err().reason().contains("dory.json"));
         fs::write(folder.path().join("dory.json"), "").unwrap();
         refuse_foreign_folder(&access).unwrap();

@@ -268,7 +268,7 @@ impl StoreBackend {
         if self.cancelled.load(Ordering::Relaxed) {
             return Err(Error::new(ErrorKind::Cancelled, operation, subject, "nobody waits for it any more"));
         }
-        self.at.runtime.block_on(question).map_err(|error| from_store(error, operation, subject))
+        self.at.runtime.block_on(question).map_err(|error| from_store(&error, operation, subject))
     }
 }
 

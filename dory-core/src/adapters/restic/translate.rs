@@ -9,9 +9,9 @@ use rustic_core::{ErrorKind as RusticKind, RusticError};
 use crate::error::{Error, ErrorKind};
 
 /// What an object store's error means.
-pub(super) fn from_store(error: object_store::Error, operation: &str, subject: &str) -> Error {
+pub(super) fn from_store(error: &object_store::Error, operation: &str, subject: &str) -> Error {
     use object_store::Error as Store;
-    let (kind, reason) = match &error {
+    let (kind, reason) = match error {
         Store::NotFound { .. } => (ErrorKind::NotFound, "the store has no such object"),
         Store::AlreadyExists { .. } | Store::Precondition { .. } => {
             (ErrorKind::AlreadyExists, "somebody else wrote it first")
@@ -22,10 +22,10 @@ pub(super) fn from_store(error: object_store::Error, operation: &str, subject: &
         Store::NotImplemented { .. } | Store::NotSupported { .. } => {
             (ErrorKind::Unsupported, "the store cannot do this")
         }
-        _ => from_io(&error),
+        _ => from_io(error),
     };
     let is_key = matches!(error, Store::PermissionDenied { .. } | Store::Unauthenticated { .. });
-    let error = Error::new(kind, operation, subject, reason).with_source(error);
+    let error = Error::new(kind, operation, subject, reason).with_root_of(error);
     match kind {
         ErrorKind::Full => error.with_hint("free space in the store, or choose another with DORY_STORE"),
         ErrorKind::PermissionDenied if is_key => error.with_hint(
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_told_from_a_store_that_is_away() {
-        let kind = |kind| from_store(generic(kind), "write", "x").kind();
+        let kind = |kind| from_store(&generic(kind), "write", "x").kind();
         assert_eq!(kind(io::ErrorKind::StorageFull), ErrorKind::Full);
         assert_eq!(kind(io::ErrorKind::ReadOnlyFilesystem), ErrorKind::PermissionDenied);
         assert_eq!(kind(io::ErrorKind::ConnectionRefused), ErrorKind::Unavailable);
