@@ -28,7 +28,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::sync::OnceCell;
 
-use crate::domain::fleet::Fleet;
+use crate::domain::fleet::{Fleet, FleetEncryption};
 use crate::domain::id::{BackupId, ServerName};
 use crate::domain::keys::{Encryption, MasterKey};
 use crate::domain::policy::EngineKind;
@@ -149,7 +149,7 @@ impl Dory {
                     Error::new(ErrorKind::NotFound, "open store", self.catalog.location(), "no Dory was set up in it")
                         .with_hint("run `dory init`")
                 })?;
-                let key = fleet.unlock(self.config.encryption.as_ref().ok_or_else(no_key)?)?;
+                let key = fleet.unlock(self.config.encryption.as_ref().ok_or_else(|| no_key_for(&fleet))?)?;
                 Ok((fleet, key))
             })
             .await
@@ -174,10 +174,13 @@ impl Dory {
     /// # Errors
     /// `InvalidInput` where none is set; `WrongKey`; the store's.
     pub async fn check_key(&self) -> Result<()> {
-        let encryption = self.config.encryption.as_ref().ok_or_else(no_key)?;
-        match self.catalog.fleet().await? {
-            Some(fleet) => fleet.unlock(encryption).map(drop),
-            None => Ok(()),
+        match (self.catalog.fleet().await, &self.config.encryption) {
+            (Ok(Some(fleet)), None) => Err(no_key_for(&fleet)),
+            (_, None) => Err(no_key()),
+            (fleet, Some(encryption)) => match fleet? {
+                Some(fleet) => fleet.unlock(encryption).map(drop),
+                None => Ok(()),
+            },
         }
     }
 
@@ -202,6 +205,14 @@ impl Dory {
 fn no_key() -> Error {
     Error::invalid("encryption key", "", "none is set")
         .with_hint("set DORY_PASSPHRASE (`dory init` makes one), or set DORY_ENCRYPTION=none to go without")
+}
+
+/// As [`no_key`], for a store that has been set up: there is one way in.
+fn no_key_for(fleet: &Fleet) -> Error {
+    no_key().with_hint(match fleet.encryption {
+        FleetEncryption::Passphrase { .. } => "set DORY_PASSPHRASE to the passphrase on the store's recovery sheet",
+        FleetEncryption::None => "set DORY_ENCRYPTION=none: this store was made without encryption",
+    })
 }
 
 /// 80 random bits, for ids.

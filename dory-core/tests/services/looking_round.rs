@@ -169,6 +169,11 @@ async fn a_store_that_is_set_up_says_so_whatever_the_key() {
         assert!(error.reason().contains("set up already"), "{error}");
         assert!(error.hint().unwrap().contains("passphrase on"), "{error:?}");
     }
+    // Nor is whoever forgot the key sent to make another one.
+    let forgotten = bench.dory_with(None);
+    for error in [forgotten.check_key().await.unwrap_err(), forgotten.open_fleet().await.unwrap_err()] {
+        assert!(error.hint().unwrap().contains("recovery sheet"), "{error:?}");
+    }
     assert!(init(bench.dory.catalog(), passphrase(PASSPHRASE).as_ref(), now).await.unwrap().existed);
 }
 
