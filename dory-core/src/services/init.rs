@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Catalog, noise};
+use super::{Catalog, no_key, noise};
 use crate::domain::fleet::{Fleet, FleetEncryption};
 use crate::domain::id::RunId;
 use crate::domain::keys::{Encryption, PASSPHRASE_ENTROPY, passphrase_from};
@@ -35,8 +35,8 @@ pub struct InitReport {
 /// then, and nothing can prove it before a repository is opened.
 ///
 /// # Errors
-/// `WrongKey` if the fleet is there and has another key, `AlreadyExists` if it has one and none was said; `Corrupt` if its document is lost and nothing is known of it;
-/// `InvalidInput` for a lost fleet without its passphrase; the store's.
+/// `WrongKey` if the fleet is there and has another key, `AlreadyExists` if it has one and none was said; `Corrupt` if its
+/// document is lost and nothing is known of it; `InvalidInput` for a lost fleet without its passphrase; the store's.
 pub async fn init(
     catalog: &Catalog,
     encryption: Option<&Encryption>,
@@ -44,7 +44,7 @@ pub async fn init(
     now: Timestamp,
 ) -> Result<InitReport> {
     match (catalog.fleet().await, known) {
-        (Ok(Some(fleet)), _) => return join(catalog, fleet, encryption),
+        (Ok(Some(fleet)), _) => return join(catalog, &fleet, encryption),
         (Ok(None), None) => {}
         (Ok(None), Some(_)) => encryption.map(drop).ok_or_else(no_key)?,
         (Err(error), Some(_)) if error.kind() == ErrorKind::Corrupt => encryption.map(drop).ok_or_else(no_key)?,
@@ -66,7 +66,7 @@ pub async fn init(
         Ok(()) => {}
         // Another server was faster: its key counts, not the one just made.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => match catalog.fleet().await? {
-            Some(fleet) => return join(catalog, fleet, encryption),
+            Some(fleet) => return join(catalog, &fleet, encryption),
             None => return Err(error),
         },
         Err(error) => return Err(error),
@@ -81,7 +81,7 @@ pub async fn init(
     })
 }
 
-fn join(catalog: &Catalog, fleet: Fleet, encryption: Option<&Encryption>) -> Result<InitReport> {
+fn join(catalog: &Catalog, fleet: &Fleet, encryption: Option<&Encryption>) -> Result<InitReport> {
     let there = |kind: ErrorKind, also: &str| {
         let reason = format!("it is set up already (fleet {}){also}", fleet.id);
         Error::new(kind, "set up store", catalog.location(), reason)

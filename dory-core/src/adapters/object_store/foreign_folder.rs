@@ -36,7 +36,8 @@ fn refuse_what_is_in(folder: &Path) -> Result<()> {
         let harmless = |entry: fs::DirEntry| HARMLESS.iter().any(|name| entry.file_name() == *name);
         fs::read_dir(folder.join(name)).is_ok_and(|inside| inside.flatten().all(harmless))
     };
-    names.retain(|name| !HARMLESS.contains(&name.as_str()) && !(PARTS.contains(&name.as_str()) && is_empty(name)));
+    let is_harmless = |name: &str| HARMLESS.contains(&name) || (PARTS.contains(&name) && is_empty(name));
+    names.retain(|name| !is_harmless(name));
     names.sort();
     let Some(first) = names.first() else { return Ok(()) };
     let place = format!("file://{}", folder.display());
