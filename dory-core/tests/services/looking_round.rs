@@ -158,13 +158,13 @@ async fn a_store_that_is_set_up_says_so_whatever_the_key() {
     let bench = Bench::new();
     let now = bench.dory.now();
     let passphrase = |text: &str| Some(Encryption::Passphrase(Secret::new(text)));
-    init(bench.dory.catalog(), passphrase(PASSPHRASE).as_ref(), now).await.unwrap();
+    init(bench.dory.catalog(), passphrase(PASSPHRASE).as_ref(), None, now).await.unwrap();
     for (encryption, kind) in [
         (None, ErrorKind::AlreadyExists),
         (passphrase("wrong"), ErrorKind::WrongKey),
         (Some(Encryption::None), ErrorKind::WrongKey),
     ] {
-        let error = init(bench.dory.catalog(), encryption.as_ref(), now).await.unwrap_err();
+        let error = init(bench.dory.catalog(), encryption.as_ref(), None, now).await.unwrap_err();
         assert_eq!(error.kind(), kind);
         assert!(error.reason().contains("set up already"), "{error}");
         assert!(error.hint().unwrap().contains("passphrase on"), "{error:?}");
@@ -174,7 +174,7 @@ async fn a_store_that_is_set_up_says_so_whatever_the_key() {
     for error in [forgotten.check_key().await.unwrap_err(), forgotten.open_fleet().await.unwrap_err()] {
         assert!(error.hint().unwrap().contains("recovery sheet"), "{error:?}");
     }
-    assert!(init(bench.dory.catalog(), passphrase(PASSPHRASE).as_ref(), now).await.unwrap().existed);
+    assert!(init(bench.dory.catalog(), passphrase(PASSPHRASE).as_ref(), None, now).await.unwrap().existed);
 }
 
 #[tokio::test(flavor = "multi_thread")]
