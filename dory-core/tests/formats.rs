@@ -118,6 +118,13 @@ async fn a_backup_document() {
         let (memory, catalog) = store();
         memory.put(key, golden(name));
         assert_eq!(catalog.backup(&backup().id).await.unwrap(), backup(), "{name}");
+        let take_options_back = |backup: &mut Backup| {
+            backup.policy.engine_options.clear();
+            Ok(())
+        };
+        catalog.update_backup(&backup().id, take_options_back).await.unwrap();
+        let changed = catalog.backup(&backup().id).await.unwrap();
+        assert!(changed.policy.engine_options.is_empty(), "{name}");
     }
 }
 

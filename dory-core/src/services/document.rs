@@ -80,13 +80,18 @@ impl<T: Serialize + DeserializeOwned> Envelope<T> {
     }
 }
 
+/// Names that this version reads under another one, and writes under that.
+const FORMER_NAMES: [&str; 1] = ["engine-options"];
+
 /// Puts into `new` what `old` holds beyond `known`, wherever its place is still there.
 fn carry_over(old: &Value, known: &Value, new: &mut Value) {
     match (old, known, new) {
         (Value::Object(old), Value::Object(known), Value::Object(new)) => {
             for (name, value) in old {
                 match (known.get(name), new.get_mut(name)) {
-                    (None, None) => drop(new.insert(name.clone(), value.clone())),
+                    (None, None) if !FORMER_NAMES.contains(&name.as_str()) => {
+                        new.insert(name.clone(), value.clone());
+                    }
                     (Some(known), Some(new)) => carry_over(value, known, new),
                     _ => {}
                 }

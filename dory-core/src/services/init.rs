@@ -44,7 +44,7 @@ pub async fn init(
     now: Timestamp,
 ) -> Result<InitReport> {
     match (catalog.fleet().await, known) {
-        (Ok(Some(fleet)), _) => return join(catalog, fleet, encryption),
+        (Ok(Some(fleet)), _) => return join(catalog, &fleet, encryption),
         (Ok(None), None) => {}
         (Ok(None), Some(_)) => encryption.map(drop).ok_or_else(no_key)?,
         (Err(error), Some(_)) if error.kind() == ErrorKind::Corrupt => encryption.map(drop).ok_or_else(no_key)?,
@@ -66,7 +66,7 @@ pub async fn init(
         Ok(()) => {}
         // Another server was faster: its key counts, not the one just made.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => match catalog.fleet().await? {
-            Some(fleet) => return join(catalog, fleet, encryption),
+            Some(fleet) => return join(catalog, &fleet, encryption),
             None => return Err(error),
         },
         Err(error) => return Err(error),
@@ -81,7 +81,7 @@ pub async fn init(
     })
 }
 
-fn join(catalog: &Catalog, fleet: Fleet, encryption: Option<&Encryption>) -> Result<InitReport> {
+fn join(catalog: &Catalog, fleet: &Fleet, encryption: Option<&Encryption>) -> Result<InitReport> {
     let there = |kind: ErrorKind, also: &str| {
         let reason = format!("it is set up already (fleet {}){also}", fleet.id);
         Error::new(kind, "set up store", catalog.location(), reason)

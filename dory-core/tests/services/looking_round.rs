@@ -67,8 +67,8 @@ async fn a_marked_container_that_is_gone_is_told_until_somebody_unmarks_it() {
     bench.database("db");
     bench.runtime.container("web").volume("web-data", "/data").label("dory.backup", "true").running();
     bench.write("web-data", "index", "hello");
-    bench.dory.mark("db", true).await.unwrap();
     bench.back_up("web").await.unwrap();
+    bench.dory.mark("db", true).await.unwrap();
     assert!(bench.dory.find_backup("web").await.unwrap().is_marked());
     assert_eq!(marked(&bench).await, (vec!["db".to_owned(), "web".to_owned()], vec![]));
 

@@ -8,19 +8,19 @@ use super::folder_files::FileError;
 use crate::domain::store_url::StoreAccess;
 use crate::error::{Error, ErrorKind, Result};
 
-/// What a folder may hold that is to become a store: what a file system or an earlier attempt leaves there.
-const HARMLESS: [&str; 3] = ["lost+found", ".catalog-lock", ".catalog-draft"];
-
-/// Folders of a store.
-const PARTS: [&str; 3] = ["backups", "copies", "data"];
+/// What a folder may hold that is to become a store: what a file system or an earlier attempt leaves there, and the place
+/// of the data, where a disk of its own may be mounted.
+const HARMLESS: [&str; 4] = ["lost+found", ".catalog-lock", ".catalog-draft", "data"];
 
 /// Refuses a folder that holds other things than a store. One that is missing or empty, or a store already, is fine.
 ///
 /// # Errors
 /// `AlreadyExists`, naming one of the other things; `PermissionDenied`.
 pub fn refuse_foreign_folder(access: &StoreAccess) -> Result<()> {
+    // A store that lost its `dory.json` is still one: the catalog knows what to do about it.
+    let is_store = |folder: &Path| ["dory.json", "backups", "copies"].iter().any(|part| folder.join(part).exists());
     match access.url.as_folder() {
-        Some(folder) if folder.is_dir() && !folder.join("dory.json").exists() => refuse_what_is_in(&folder),
+        Some(folder) if folder.is_dir() && !is_store(&folder) => refuse_what_is_in(&folder),
         _ => Ok(()),
     }
 }
@@ -31,24 +31,12 @@ fn refuse_what_is_in(folder: &Path) -> Result<()> {
     for entry in fs::read_dir(folder).map_err(failed)? {
         names.push(entry.map_err(failed)?.file_name().to_string_lossy().into_owned());
     }
-    // A disk of its own may be mounted where the data goes.
-    let is_empty = |name: &str| {
-        let harmless = |entry: fs::DirEntry| HARMLESS.iter().any(|name| entry.file_name() == *name);
-        fs::read_dir(folder.join(name)).is_ok_and(|inside| inside.flatten().all(harmless))
-    };
-    names.retain(|name| !HARMLESS.contains(&name.as_str()) && !(PARTS.contains(&name.as_str()) && is_empty(name)));
+    names.retain(|name| !HARMLESS.contains(&name.as_str()));
     names.sort();
-    // Backups without a `dory.json` are a store that lost it: whoever opens it brings it back, or says how to.
-    let Some(first) = names.first().filter(|first| !["backups", "copies"].contains(&first.as_str())) else {
-        return Ok(());
-    };
+    let Some(first) = names.first() else { return Ok(()) };
     let place = format!("file://{}", folder.display());
-    let error = |reason: String| Error::new(ErrorKind::AlreadyExists, "set up store", &place, reason);
-    if PARTS.contains(&first.as_str()) {
-        return Err(error(format!("it holds `{first}` of a store whose `dory.json` is missing"))
-            .with_hint("put `dory.json` back, or choose another folder with DORY_STORE"));
-    }
-    Err(error(format!("the folder holds other things: `{first}`"))
+    let reason = format!("the folder holds other things: `{first}`");
+    Err(Error::new(ErrorKind::AlreadyExists, "set up store", &place, reason)
         .with_hint(format!("choose an empty folder, or one that is not there yet: `DORY_STORE={place}/dory`")))
 }
 
@@ -69,10 +57,6 @@ mod tests {
         assert!(error.reason().contains("`thesis.txt`"), "{error}");
         assert!(error.hint().unwrap().contains("/dory`"), "{error:?}");
         fs::create_dir(folder.path().join("backups")).unwrap();
-        assert!(refuse_foreign_folder(&access).unwrap_err().reason().contains("`thesis.txt`"));
-        fs::create_dir_all(folder.path().join("data/db")).unwrap();
-        assert!(refuse_foreign_folder(&access).unwrap_err().reason().contains("dory.json"));
-        fs::write(folder.path().join("backups/db.json"), "").unwrap();
         refuse_foreign_folder(&access).unwrap();
     }
 }
