@@ -86,6 +86,7 @@ fn backup() -> Backup {
                 destination: "/var/lib/postgresql/data".into(),
                 source: "/var/lib/docker/volumes/shop_data/_data".into(),
             }],
+            exclude: Vec::new(),
             consistency: Consistency::Stopped,
             stop_window: Some(SignedDuration::from_millis(2_345)),
             elapsed: SignedDuration::from_secs(17),
@@ -126,6 +127,22 @@ async fn a_backup_document() {
         let changed = catalog.backup(&backup().id).await.unwrap();
         assert!(changed.policy.engine_options.is_empty(), "{name}");
     }
+}
+
+/// What a point left out stands on it; documents from before it did are read as if nothing had been.
+#[tokio::test]
+async fn a_backup_document_whose_point_left_something_out() {
+    let mut backup = backup();
+    backup.points[0].exclude = vec!["uploads/".into(), "*.tmp".into()];
+    let (memory, catalog) = store();
+    catalog.create_backup(&backup).await.unwrap();
+    let key = "backups/shop-db-1-4f1c4f1c4f1c.json";
+    let golden = golden("backup-1-exclude.json");
+    assert_eq!(memory.peek(key).unwrap(), golden);
+
+    let (memory, catalog) = store();
+    memory.put(key, golden);
+    assert_eq!(catalog.backup(&backup.id).await.unwrap(), backup);
 }
 
 #[tokio::test]

@@ -60,7 +60,12 @@ async fn damage_is_found_and_stops_a_restore() {
 
     assert!(repository.verify(VerifyDepth::Structure).await.unwrap().faults.is_empty());
     assert_eq!(repository.verify(VerifyDepth::Data).await.unwrap().faults.len(), 1);
-    let restore = RestoreRequest { snapshot: report.snapshot, targets: folders(folder.path()), delete_extra: true };
+    let restore = RestoreRequest {
+        snapshot: report.snapshot,
+        targets: folders(folder.path()),
+        delete_extra: true,
+        keep: Vec::new(),
+    };
     let error = repository.restore(&restore, &Events::ignored()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
 }

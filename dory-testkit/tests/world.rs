@@ -61,7 +61,8 @@ async fn backup(world: &World, repository: &dyn Repository, events: &Events) -> 
 }
 
 async fn restore(repository: &dyn Repository, report: &SnapshotReport) -> Result<()> {
-    let request = RestoreRequest { snapshot: report.snapshot.clone(), targets: folders(), delete_extra: true };
+    let request =
+        RestoreRequest { snapshot: report.snapshot.clone(), targets: folders(), delete_extra: true, keep: Vec::new() };
     repository.restore(&request, &Events::ignored()).await.map(drop)
 }
 

@@ -47,6 +47,9 @@ pub(crate) fn restore_plan(plan: &RestorePlan) -> String {
         let extra = if mount.delete_extra { "" } else { ", keeping files that the point does not hold" };
         text.push_str(&format!("    {}{from}{extra}\n", mount_line(&mount.to)));
     }
+    for pattern in &plan.left_alone {
+        text.push_str(&format!("leaves alone {pattern}, which the backup left out\n"));
+    }
     for path in &plan.not_restored {
         text.push_str(&format!("does not restore {}\n", path.display()));
     }
@@ -150,6 +153,9 @@ pub(crate) fn delete_plan(plan: &DeletePlan) -> String {
         let name = point.name.as_ref().map(|name| format!(" \"{name}\"")).unwrap_or_default();
         let tied = if point.tied { ", which needs one of the others" } else { "" };
         text.push_str(&format!("    point {}, taken {}{name}{tied}\n", point.id, units::moment(point.taken_at)));
+    }
+    for snapshot in &plan.unrecorded {
+        text.push_str(&format!("    snapshot {snapshot} of a run that broke off, which needs one of the others\n"));
     }
     text.push_str(&format!("{} had been added to the store for it\n", units::bytes(plan.stored_bytes)));
     text

@@ -11,10 +11,12 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::domain::entry_path::EntryPath;
-use crate::domain::id::SnapshotId;
+use crate::domain::id::{MountKey, SnapshotId};
 use crate::domain::policy::EngineKind;
 use crate::error::{Error, ErrorKind, ErrorRecord, Result};
-use crate::ports::{EngineEvent, FileEntry, OpenMode, RepositorySpec, RestoreRequest, SnapshotRequest, VerifyDepth};
+use crate::ports::{
+    EngineEvent, FileEntry, OpenMode, RepositorySpec, RestoreRequest, SnapshotRequest, UndoRequest, VerifyDepth,
+};
 
 /// The version of everything in this file. Both sides must have the same.
 pub const PROTOCOL: u32 = 2;
@@ -50,6 +52,15 @@ pub enum Request {
     Backup(SnapshotRequest),
     /// See [`Repository::restore`](crate::ports::Repository::restore).
     Restore(RestoreRequest),
+    /// See [`Repository::check_restorable`](crate::ports::Repository::check_restorable).
+    CheckRestorable {
+        /// Which snapshot.
+        snapshot: SnapshotId,
+        /// Which of its folders.
+        mounts: Vec<MountKey>,
+    },
+    /// See [`Repository::prove_undo`](crate::ports::Repository::prove_undo).
+    ProveUndo(UndoRequest),
     /// See [`Repository::list_snapshots`](crate::ports::Repository::list_snapshots).
     ListSnapshots,
     /// See [`Repository::list_files`](crate::ports::Repository::list_files).

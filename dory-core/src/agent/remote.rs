@@ -12,13 +12,13 @@ use tokio::sync::{Mutex, watch};
 
 use super::protocol::{Frame, PROTOCOL, Reply, Request, read_frame, write_message};
 use crate::domain::entry_path::EntryPath;
-use crate::domain::id::SnapshotId;
+use crate::domain::id::{MountKey, SnapshotId};
 use crate::domain::policy::EngineKind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{
     BackupEngine, Capabilities, EngineEvent, Events, FileEntry, FreezeReport, Helper, OpenMode, PruneReport,
     Repository, RepositorySpec, RepositoryStats, RestoreReport, RestoreRequest, Snapshot, SnapshotReport,
-    SnapshotRequest, VerifyDepth, VerifyReport, WarmReport,
+    SnapshotRequest, UndoRequest, VerifyDepth, VerifyReport, WarmReport,
 };
 
 /// How much of a helper's standard error is kept, to tell why it ended.
@@ -238,6 +238,14 @@ impl Repository for RemoteRepository {
 
     async fn restore(&self, request: &RestoreRequest, events: &Events) -> Result<RestoreReport> {
         self.connection.call(&Request::Restore(request.clone()), Answer::events(events)).await
+    }
+
+    async fn check_restorable(&self, snapshot: &SnapshotId, mounts: &[MountKey]) -> Result<()> {
+        self.ask(Request::CheckRestorable { snapshot: snapshot.clone(), mounts: mounts.to_vec() }).await
+    }
+
+    async fn prove_undo(&self, request: &UndoRequest) -> Result<()> {
+        self.ask(Request::ProveUndo(request.clone())).await
     }
 
     async fn list_snapshots(&self) -> Result<Vec<Snapshot>> {

@@ -168,6 +168,10 @@ impl Session {
                 self.localise(&mut request.targets)?;
                 report(repository.restore(&request, &events).await?)
             }
+            Request::CheckRestorable { snapshot, mounts } => {
+                report(repository.check_restorable(&snapshot, &mounts).await?)
+            }
+            Request::ProveUndo(request) => report(repository.prove_undo(&request).await?),
             Request::ListSnapshots => report(repository.list_snapshots().await?),
             Request::ListFiles { snapshot, folder, recursive } => {
                 for chunk in repository.list_files(&snapshot, &folder, recursive).await?.chunks(ENTRIES_PER_REPLY) {

@@ -42,6 +42,8 @@ pub enum WarningKind {
     Vanished,
     /// The engine does not keep such things (a socket).
     NotKept,
+    /// Something else is mounted there, which the container sees and the point does not hold.
+    OtherMount,
     /// It was restored, but owner, mode, times or an extended attribute could not be set.
     MetadataNotRestored,
     /// It could not be restored.
@@ -52,7 +54,7 @@ impl WarningKind {
     /// Whether data that was asked for is missing because of it.
     #[must_use]
     pub fn loses_data(self) -> bool {
-        matches!(self, Self::Unreadable | Self::NotRestored)
+        matches!(self, Self::Unreadable | Self::OtherMount | Self::NotRestored)
     }
 
     /// A few words for people.
@@ -62,6 +64,7 @@ impl WarningKind {
             Self::Unreadable => "could not be read",
             Self::ChangedWhileRead => "changed while it was read",
             Self::Vanished => "vanished before it was read",
+            Self::OtherMount => "holds something else that is mounted there, which is not in the point",
             Self::NotKept => "cannot be kept by this engine",
             Self::MetadataNotRestored => "was restored without all its metadata",
             Self::NotRestored => "could not be restored",

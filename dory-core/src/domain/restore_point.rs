@@ -33,6 +33,9 @@ pub struct RestorePoint {
     pub image_id: ImageRef,
     /// What is in it, mount by mount.
     pub mounts: Vec<PointMount>,
+    /// Patterns of paths that were left out of it; restoring it leaves what they cover alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
     /// How far its parts are from one moment.
     pub consistency: Consistency,
     /// From the first stop request to the moment the last container ran again; none where nothing was stopped.

@@ -91,12 +91,30 @@ pub trait Repository: Debug + Send + Sync + 'static {
     /// Writes a snapshot's folders to `request.targets`, each made equal to what the snapshot holds: owners, modes,
     /// times, links, holes and extended attributes, the folder's own included, as far as the engine keeps them.
     ///
-    /// What cannot be set is a [`Warning`] and the rest goes on. No link inside a target leads a write outside it.
+    /// What cannot be set is a [`Warning`] and the rest goes on; where a file's contents cannot be had, what has its
+    /// name stays as it was. No link inside a target leads a write outside it.
     ///
     /// # Errors
     /// `NotFound` for the snapshot or a folder in it; `Full`; `Corrupt`; the store's errors. The targets then hold a
     /// mixture.
     async fn restore(&self, request: &RestoreRequest, events: &Events) -> Result<RestoreReport>;
+
+    /// Proves, as far as names and sizes of what is stored do, that these folders of a snapshot can be restored; writes
+    /// nothing but what keeps others from removing it.
+    ///
+    /// # Errors
+    /// `Corrupt` where something is missing or cut short, and what needs it; `Conflict` where somebody else has the
+    /// repository for themselves; `NotFound` for the snapshot or a folder in it; the store's errors.
+    async fn check_restorable(&self, snapshot: &SnapshotId, mounts: &[MountKey]) -> Result<()>;
+
+    /// Proves that what restoring `request.overwriting` would destroy can be had again from `request.undo`, by reading
+    /// what nothing else proves: contents that `undo` shares with older snapshots, and not with `overwriting`.
+    ///
+    /// An engine that puts nothing in place before it has everything may find nothing to prove.
+    ///
+    /// # Errors
+    /// `Corrupt`, with the first path whose contents cannot be had; `NotFound`; the store's errors.
+    async fn prove_undo(&self, request: &UndoRequest) -> Result<()>;
 
     /// The snapshots, oldest first.
     ///
@@ -274,6 +292,31 @@ pub struct RestoreRequest {
     pub targets: Vec<MountFolder>,
     /// Remove what the snapshot does not hold.
     pub delete_extra: bool,
+    /// Patterns of paths that stay all the same, as in [`SnapshotRequest::exclude`]: what was left out of the snapshot
+    /// is not in it, and was there.
+    #[serde(default)]
+    pub keep: Vec<String>,
+}
+
+/// What must be sure before a restore overwrites it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UndoRequest {
+    /// The snapshot of what is there now.
+    pub undo: SnapshotId,
+    /// The snapshot that is about to be restored, where the same repository holds it.
+    #[serde(default)]
+    pub overwriting: Option<SnapshotId>,
+    /// Folder by folder, what overwrites what.
+    pub mounts: Vec<UndoMount>,
+}
+
+/// One folder of an [`UndoRequest`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UndoMount {
+    /// Its name in the snapshot of what is there now.
+    pub key: MountKey,
+    /// The name of what overwrites it, in the snapshot that is about to be restored.
+    pub overwritten_by: MountKey,
 }
 
 /// What a restore did.

@@ -338,6 +338,7 @@ pub(super) fn point_of(
         container_id: planned.container.id.clone(),
         image_id: planned.container.image_id.clone(),
         mounts: planned.plan.mounts.clone(),
+        exclude: planned.plan.policy.exclude.clone(),
         // Whatever the plan said, something wrote: a process of the host, or of a container that nobody knew of.
         consistency: if read.changed_while_read { Consistency::Live } else { planned_consistency },
         stop_window: None,

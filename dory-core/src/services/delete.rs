@@ -21,6 +21,9 @@ pub struct DeletePlan {
     pub whole: bool,
     /// The points that go, oldest first.
     pub points: Vec<DoomedPoint>,
+    /// Snapshots that go because they need one of those, and that no point tells of: a run broke off before it was
+    /// recorded.
+    pub unrecorded: Vec<SnapshotId>,
     /// Bytes that these points had added to the store; what other points share stays.
     pub stored_bytes: u64,
 }
@@ -63,6 +66,7 @@ impl Dory {
                 backup: backup.id.clone(),
                 whole: true,
                 points,
+                unrecorded: Vec::new(),
                 stored_bytes: backup.stored_bytes(),
             });
         };
@@ -72,10 +76,13 @@ impl Dory {
             candidate.id == point.id || (candidate.engine == point.engine && tied.contains(&candidate.snapshot))
         };
         let going: Vec<_> = backup.points.iter().filter(goes).collect();
+        let recorded =
+            |snapshot: &SnapshotId| backup.points.iter().any(|p| p.engine == point.engine && p.snapshot == *snapshot);
         Ok(DeletePlan {
             backup: backup.id.clone(),
             whole: false,
             stored_bytes: going.iter().map(|point| point.size.stored_bytes).sum(),
+            unrecorded: tied.iter().filter(|snapshot| !recorded(snapshot)).cloned().collect(),
             points: going.into_iter().map(|other| doomed(other, other.id != point.id)).collect(),
         })
     }
@@ -151,7 +158,7 @@ impl Dory {
         let going = |point: &RestorePoint| plan.points.iter().any(|doomed| doomed.id == point.id);
         let (mut freed, mut later) = (0, 0);
         for engine in backup.engines.iter().copied() {
-            let snapshots: Vec<SnapshotId> = backup
+            let mut snapshots: Vec<SnapshotId> = backup
                 .points
                 .iter()
                 .filter(|point| going(point) && point.engine == engine)
@@ -160,6 +167,8 @@ impl Dory {
             if snapshots.is_empty() {
                 continue;
             }
+            // Another engine's are not there, which is no error.
+            snapshots.extend(plan.unrecorded.iter().cloned());
             let reader = self.open_reader(backup, engine).await?;
             let removed = async {
                 reader.repository().forget(&snapshots).await?;

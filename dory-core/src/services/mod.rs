@@ -12,6 +12,7 @@ mod edit;
 mod find;
 mod helper;
 mod init;
+mod intact;
 mod inventory;
 mod keys;
 mod passes;

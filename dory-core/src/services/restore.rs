@@ -1,6 +1,6 @@
 //! Bringing data back.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use jiff::SignedDuration;
 use serde::Serialize;
@@ -10,6 +10,7 @@ use super::backup::{Planned, point_of};
 use super::cancel::{Cancel, CancelOnDrop};
 use super::helper::{HelperPurpose, RunningHelper, folder_of};
 use super::inventory::policy_from_labels;
+use super::intact::{Shortfalls, check_safety, not_proven, undo_request};
 use super::noise;
 use super::restore_plan::{PlannedRestore, RestoreChoice, RestorePlan};
 use super::run_events::{Phase, RunEvents};
@@ -24,7 +25,7 @@ use crate::domain::policy::Policy;
 use crate::domain::restore_point::{PointMount, PointOrigin, RestorePoint};
 use crate::domain::run::RunKind;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ports::{EngineEvent, MountFolder, OpenMode, Repository, RestoreReport, RestoreRequest};
+use crate::ports::{MountFolder, OpenMode, Repository, RestoreReport, RestoreRequest};
 
 /// What a restore did.
 #[derive(Debug, Serialize)]
@@ -139,6 +140,8 @@ impl Dory {
                     return Err(Error::new(ErrorKind::Corrupt, "restore", mount.from.display().to_string(), reason));
                 }
             }
+            let keys: Vec<_> = planned.plan.mounts.iter().map(|mount| mount.key.clone()).collect();
+            repository.check_restorable(&planned.point.snapshot, &keys).await?;
             if !planned.plan.safety {
                 return Ok((planned, None));
             }
@@ -230,7 +233,8 @@ impl Dory {
             quieted?;
             let kept = match &safety {
                 Some(safety) => {
-                    Some(self.keep_what_is_there(safety, &helper, window.quiet_since(), run, events).await?)
+                    let quiet_since = window.quiet_since();
+                    Some(self.keep_what_is_there(planned, safety, &helper, quiet_since, run, events).await?)
                 }
                 None => None,
             };
@@ -244,8 +248,8 @@ impl Dory {
             }
         };
 
-        let gathered = Arc::new(Mutex::new(Vec::new()));
-        let written = cancel.or(self.overwrite(planned, repository.as_ref(), Arc::clone(&gathered), events)).await;
+        let shortfalls = Shortfalls::default();
+        let written = cancel.or(self.overwrite(planned, repository.as_ref(), &shortfalls, events)).await;
         helper.close().await;
         let report = match written {
             Ok(report) => report,
@@ -253,21 +257,22 @@ impl Dory {
         };
         let closed = window.close().await;
         let stop_window = closed.length;
-        let warnings = std::mem::take(&mut *gathered.lock().unwrap_or_else(PoisonError::into_inner));
         Ok(RestoreOutcome {
             plan: planned.plan.clone(),
             report,
             safety_point: kept.map(|(id, _)| id),
             stop_window,
             elapsed: self.elapsed(run),
-            warnings,
+            warnings: shortfalls.take(),
             containers_down: closed.into_error(),
         })
     }
 
-    /// Makes the safety point and records it at once: from here on somebody may need it.
+    /// Makes the safety point and records it at once: from here on somebody may need it. Then it is proven to hold what
+    /// is about to be overwritten.
     async fn keep_what_is_there(
         &self,
+        planned: &PlannedRestore,
         safety: &Safety,
         helper: &RunningHelper,
         taken_at: jiff::Timestamp,
@@ -288,6 +293,10 @@ impl Dory {
             Ok(())
         };
         self.catalog.update_backup(&safety.planned.plan.backup, add).await?;
+        check_safety(&point)?;
+        let same = planned.plan.backup == planned.plan.home && planned.point.engine == point.engine;
+        let overwriting = same.then(|| planned.point.snapshot.clone());
+        repository.prove_undo(&undo_request(&planned.plan, snapshot.clone(), overwriting)).await.map_err(not_proven)?;
         Ok((safety.id, snapshot))
     }
 
@@ -295,15 +304,11 @@ impl Dory {
         &self,
         planned: &PlannedRestore,
         repository: &dyn Repository,
-        warnings: Arc<Mutex<Vec<Warning>>>,
+        shortfalls: &Shortfalls,
         events: &RunEvents,
     ) -> Result<RestoreReport> {
         events.phase(Phase::Write);
-        let engine_events = events.for_engine(move |event| {
-            if let EngineEvent::Warning(warning) = event {
-                warnings.lock().unwrap_or_else(PoisonError::into_inner).push(warning.clone());
-            }
-        });
+        let engine_events = shortfalls.listen(events);
         let mut total = RestoreReport::default();
         for delete_extra in [true, false] {
             let targets: Vec<MountFolder> = planned
@@ -316,12 +321,14 @@ impl Dory {
             if targets.is_empty() {
                 continue;
             }
-            let request = RestoreRequest { snapshot: planned.point.snapshot.clone(), targets, delete_extra };
+            let (snapshot, keep) = (planned.point.snapshot.clone(), planned.point.exclude.clone());
+            let request = RestoreRequest { snapshot, targets, delete_extra, keep };
             let report = repository.restore(&request, &engine_events).await?;
             total.files += report.files;
             total.bytes += report.bytes;
             total.removed += report.removed;
         }
+        shortfalls.check()?;
         Ok(total)
     }
 
@@ -384,12 +391,14 @@ impl Dory {
             let options = &backup.options_of(engine);
             let repository = self.open_in_helper(&helper, home, engine, options, OpenMode::Existing).await?;
             let targets = planned.plan.mounts.iter().map(|mount| folder_of(&mount.to)).collect();
-            let request = RestoreRequest { snapshot: snapshot.clone(), targets, delete_extra: true };
-            repository.restore(&request, &events.for_engine(|_| ())).await
+            let request = RestoreRequest { snapshot: snapshot.clone(), targets, delete_extra: true, keep: Vec::new() };
+            let shortfalls = Shortfalls::default();
+            repository.restore(&request, &shortfalls.listen(events)).await?;
+            shortfalls.check()
         };
         let restored = restored.await;
         helper.close().await;
-        restored.map(drop)
+        restored
     }
 }
 

@@ -105,6 +105,8 @@ pub struct RestorePlan {
     pub mounts: Vec<MountRestore>,
     /// Destinations of the point that are not restored.
     pub not_restored: Vec<PathBuf>,
+    /// Patterns of what the backup left out: what they cover stays as it is.
+    pub left_alone: Vec<String>,
     /// Who is stopped meanwhile, in the order they start again.
     pub quiet: Vec<Quiet>,
     /// The backup that the target's data belongs to; another one's than [`backup`](Self::backup) when restoring elsewhere.
@@ -202,6 +204,7 @@ impl Dory {
             target: container.as_ref().map(|container| container.name.clone()),
             mounts,
             not_restored,
+            left_alone: point.exclude.clone(),
             quiet,
             home,
             safety: choice.safety,

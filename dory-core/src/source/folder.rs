@@ -45,8 +45,9 @@ impl Admission<'_> {
             return None;
         }
         if look.is_mounted_over(self.root) {
-            let detail = "something else is mounted here, which is not a part of it";
-            self.notes.warn(WarningKind::NotKept, path, detail);
+            let detail = "a mount of its own, which is not read: mount it into the container by itself to have it backed \
+                          up, or leave it out with `dory.exclude`";
+            self.notes.warn(WarningKind::OtherMount, path, detail);
             // What is mounted has no business here, but the folder it hides does.
             return is_folder.then_some((look, false));
         }

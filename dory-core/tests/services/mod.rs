@@ -3,6 +3,7 @@
 mod backing_up;
 mod bench;
 mod catalog_calls;
+mod damaged;
 mod engine_options;
 mod freezing;
 mod looking_round;

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use dory_core::Result;
 use dory_core::domain::entry_path::EntryPath;
-use dory_core::domain::id::SnapshotId;
+use dory_core::domain::id::{MountKey, SnapshotId};
 use dory_core::domain::policy::EngineKind;
 use dory_core::ports::{
     BackupEngine, Capabilities, Events, FileEntry, FreezeReport, OpenMode, PruneReport, Repository, RepositorySpec,
-    RepositoryStats, RestoreReport, RestoreRequest, Snapshot, SnapshotReport, SnapshotRequest, VerifyDepth,
-    VerifyReport, WarmReport,
+    RepositoryStats, RestoreReport, RestoreRequest, Snapshot, SnapshotReport, SnapshotRequest, UndoRequest,
+    VerifyDepth, VerifyReport, WarmReport,
 };
 use tokio::io::AsyncWrite;
 
@@ -26,6 +26,8 @@ impl FaultyPort for dyn BackupEngine {
         "freeze",
         "backup",
         "restore",
+        "check_restorable",
+        "prove_undo",
         "list_snapshots",
         "list_files",
         "read_file",
@@ -89,6 +91,14 @@ impl Repository for Faulty<dyn Repository> {
 
     async fn restore(&self, request: &RestoreRequest, events: &Events) -> Result<RestoreReport> {
         self.run("restore", || self.inner.restore(request, events)).await
+    }
+
+    async fn check_restorable(&self, snapshot: &SnapshotId, mounts: &[MountKey]) -> Result<()> {
+        self.run("check_restorable", || self.inner.check_restorable(snapshot, mounts)).await
+    }
+
+    async fn prove_undo(&self, request: &UndoRequest) -> Result<()> {
+        self.run("prove_undo", || self.inner.prove_undo(request)).await
     }
 
     async fn list_snapshots(&self) -> Result<Vec<Snapshot>> {

@@ -62,9 +62,7 @@ impl DuplicityRepository {
         let time = made?;
         self.saw(&time);
         noted?;
-        if teller.errors > teller.warned {
-            tracing::warn!(errors = teller.errors, warned = teller.warned, "duplicity counts more errors than it told");
-        }
+        teller.warn_of_unnamed();
         let stored_bytes = {
             let (files, cache, time) = (session.target.files.clone(), session.cache_folder(), time.clone());
             let in_volumes = teller.stored_in_volumes;

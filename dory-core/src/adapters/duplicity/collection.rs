@@ -87,6 +87,13 @@ impl Collection {
         self.sets().max_by(|a, b| a.time.cmp(&b.time))
     }
 
+    /// The sets without which the one at `time` cannot be restored, and that one.
+    pub(super) fn needed_by(&self, time: &SetTime) -> Self {
+        let chain = self.chains.iter().find(|chain| chain.0.iter().any(|set| set.time == *time));
+        let needed = chain.into_iter().flat_map(|chain| &chain.0).filter(|set| set.time <= *time).cloned().collect();
+        Self { chains: vec![Chain(needed)], leftovers: Vec::new() }
+    }
+
     /// The sets that cannot be restored without the one at `time`: the later ones of its chain.
     pub(super) fn dependents(&self, time: &SetTime) -> Vec<&SetTime> {
         let chain = self.chains.iter().find(|chain| chain.0.iter().any(|set| set.time == *time));

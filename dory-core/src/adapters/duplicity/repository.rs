@@ -12,11 +12,11 @@ use super::names::SetTime;
 use super::session::Session;
 use super::told::{LastTold, keep_telling};
 use crate::domain::entry_path::EntryPath;
-use crate::domain::id::SnapshotId;
+use crate::domain::id::{MountKey, SnapshotId};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{
     Events, FileEntry, FreezeReport, PruneReport, Repository, RepositoryStats, RestoreReport, RestoreRequest, Snapshot,
-    SnapshotReport, SnapshotRequest, VerifyDepth, VerifyReport, WarmReport,
+    SnapshotReport, SnapshotRequest, UndoRequest, VerifyDepth, VerifyReport, WarmReport,
 };
 
 /// One open repository: its key is proven.
@@ -120,6 +120,15 @@ impl Repository for DuplicityRepository {
         let last = LastTold::default();
         let heard = last.listen(events);
         keep_telling(events, &*self.session.settings.clock, self.write_back(request, &heard), &last).await
+    }
+
+    async fn check_restorable(&self, snapshot: &SnapshotId, mounts: &[MountKey]) -> Result<()> {
+        self.check_chain(snapshot, mounts).await
+    }
+
+    /// All is fetched beside a target's contents before any of them is touched, so nothing is left to prove.
+    async fn prove_undo(&self, request: &UndoRequest) -> Result<()> {
+        self.find(&request.undo).await.map(drop)
     }
 
     async fn list_snapshots(&self) -> Result<Vec<Snapshot>> {

@@ -5,15 +5,19 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use ignore::gitignore::Gitignore;
+
 use super::command::RunFolder;
 use super::exit::Phase;
 use super::log::{Level, Record};
 use super::names::SetTime;
 use super::repository::DuplicityRepository;
+use super::scan::patterns;
 use super::session::{Cache, Outcome, blocking};
 use super::stage::{Stage, Swapped, overwrite, swap};
 use crate::domain::entry_path::EntryPath;
 use crate::domain::event::{Progress, Warning, WarningKind};
+use crate::domain::id::MountKey;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{Events, MountFolder, RestoreReport, RestoreRequest};
 
@@ -29,10 +33,11 @@ impl DuplicityRepository {
     /// Restores every target beside its contents first, so that nothing is touched where something cannot be had; then
     /// puts all in place. A target's file system needs room for both, old and new.
     pub(super) async fn write_back(&self, request: &RestoreRequest, events: &Events) -> Result<RestoreReport> {
+        let keep = patterns(&request.keep)?;
         let (time, look) = self.find(&request.snapshot).await?;
         if let Some(note) = look.book.as_ref().and_then(|book| book.note(&time, &look.collection)) {
             let unknown = request.targets.iter().find(|target| !note.mounts.contains(&target.key));
-            unknown.map_or(Ok(()), |target| Err(no_such_mount(target, &time)))?;
+            unknown.map_or(Ok(()), |target| Err(no_such_mount(&target.key, &time)))?;
         }
         let _cache = self.session.cache.lock().await;
         let run = self.session.run_folder().await?;
@@ -43,7 +48,7 @@ impl DuplicityRepository {
         }
         let mut report = RestoreReport::default();
         for staged in staged {
-            let done = put_in_place(staged, request.delete_extra).await?;
+            let done = put_in_place(staged, request.delete_extra.then(|| keep.clone())).await?;
             done.warnings.into_iter().for_each(|warning| events.warn(warning));
             report.files += done.files;
             report.bytes += done.bytes;
@@ -86,16 +91,16 @@ impl DuplicityRepository {
             })
             .await?;
         match outcome {
-            Outcome::Failed(failure) if failure.status.code() == Some(19) => Err(no_such_mount(target, time)),
+            Outcome::Failed(failure) if failure.status.code() == Some(19) => Err(no_such_mount(&target.key, time)),
             Outcome::Failed(failure) => Err(failure.into_error("restore mount", target.key.as_str(), Phase::Working)),
             Outcome::Done | Outcome::Stopped => Ok(Staged { target, tree, stage }),
         }
     }
 }
 
-fn no_such_mount(target: &MountFolder, time: &SetTime) -> Error {
+pub(super) fn no_such_mount(mount: &MountKey, time: &SetTime) -> Error {
     let reason = format!("snapshot `{time}` does not hold it");
-    Error::new(ErrorKind::NotFound, "restore mount", target.key.as_str(), reason)
+    Error::new(ErrorKind::NotFound, "restore mount", mount.as_str(), reason)
 }
 
 fn warning(record: &Record, key: &Path, tree: &Path) -> Option<Warning> {
@@ -136,14 +141,14 @@ fn write_error(target: &Path, error: io::Error) -> Error {
     Error::new(kind, "restore into", target.display().to_string(), "it cannot be written to").with_source(error)
 }
 
-async fn put_in_place(staged: Staged<'_>, delete_extra: bool) -> Result<Swapped> {
+async fn put_in_place(staged: Staged<'_>, delete_but: Option<Gitignore>) -> Result<Swapped> {
     let Staged { target, tree, stage } = staged;
     let (path, key) = (target.path.clone(), target.key.clone());
     blocking(move || {
         let is_folder = fs::symlink_metadata(&tree).is_ok_and(|meta| meta.is_dir());
         let key = Path::new(key.as_str());
         let done = match (stage, is_folder) {
-            (Some(stage), true) => swap(stage, &path, key, delete_extra),
+            (Some(stage), true) => swap(stage, &path, key, delete_but.as_ref()),
             (None, false) => overwrite(&tree, &path, key),
             (stage, _) => {
                 let (held, found) = if stage.is_some() { ("file", "folder") } else { ("folder", "file") };

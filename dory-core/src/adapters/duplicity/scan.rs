@@ -55,7 +55,7 @@ fn link(root: &Path, sources: &[MountFolder]) -> std::io::Result<()> {
     Ok(())
 }
 
-fn patterns(exclude: &[String]) -> Result<Gitignore> {
+pub(super) fn patterns(exclude: &[String]) -> Result<Gitignore> {
     let invalid = |pattern: &str, error: ignore::Error| {
         Error::invalid("exclude pattern", pattern, "it is no pattern of gitignore's").with_source(error)
     };

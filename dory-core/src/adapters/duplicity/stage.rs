@@ -11,6 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use ignore::gitignore::Gitignore;
 use rustix::fs::{
     AtFlags, Dir, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, fchmod, fchown, fstat, futimens, open,
     openat, renameat, statat, unlinkat,
@@ -71,19 +72,19 @@ pub(super) struct Swapped {
 }
 
 /// Moves what is in the stage's tree into the folder `target`, and gives `target` the tree's own metadata. With
-/// `delete_extra`, what the tree does not hold goes. `key` is the first part of paths in warnings. It blocks.
+/// `delete_but`, what the tree does not hold goes, unless these patterns cover it. `key` is the first part of paths in warnings. It blocks.
 ///
 /// # Errors
 /// Only where nothing was done yet; what fails later is a warning.
-pub(super) fn swap(stage: Stage, target: &Path, key: &Path, delete_extra: bool) -> io::Result<Swapped> {
+pub(super) fn swap(stage: Stage, target: &Path, key: &Path, delete_but: Option<&Gitignore>) -> io::Result<Swapped> {
     let folder = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let from = open(stage.tree(), folder, Mode::empty())?;
     // The target itself may be reached by way of a link: that is the caller's.
     let to = open(target, folder.difference(OFlags::NOFOLLOW), Mode::empty())?;
     let meta = fstat(&from)?;
-    let mut swap = Swap { done: Swapped::default(), delete_extra };
+    let mut swap = Swap { done: Swapped::default(), delete_but };
     count(&stage.tree(), &mut swap.done);
-    swap.merge(from.as_fd(), to.as_fd(), key);
+    swap.merge(from.as_fd(), to.as_fd(), key, Path::new(""));
     // Before the target gets its times, for its going changes them.
     drop(stage);
     swap.adopt(to.as_fd(), &meta, key);
@@ -97,43 +98,51 @@ pub(super) fn overwrite(tree: &Path, target: &Path, key: &Path) -> io::Result<Sw
     let mut to = File::from(open(target, flags, Mode::empty())?);
     let bytes = io::copy(&mut from, &mut to)?;
     let meta = fstat(&from)?;
-    let mut swap = Swap { done: Swapped { files: 1, bytes, ..Swapped::default() }, delete_extra: false };
+    let mut swap = Swap { done: Swapped { files: 1, bytes, ..Swapped::default() }, delete_but: None };
     swap.adopt(to.as_fd(), &meta, key);
     Ok(swap.done)
 }
 
-struct Swap {
+struct Swap<'a> {
     done: Swapped,
-    delete_extra: bool,
+    delete_but: Option<&'a Gitignore>,
 }
 
-impl Swap {
-    fn merge(&mut self, from: BorrowedFd<'_>, to: BorrowedFd<'_>, path: &Path) {
+impl Swap<'_> {
+    /// `path` is for warnings, `below` without the mount's key.
+    fn merge(&mut self, from: BorrowedFd<'_>, to: BorrowedFd<'_>, path: &Path, below: &Path) {
         let (new, old) = match (names(from), names(to)) {
             (Ok(new), Ok(old)) => (new, old),
             (Err(error), _) | (_, Err(error)) => return self.warn(WarningKind::NotRestored, path, error),
         };
-        if self.delete_extra {
+        if let Some(keep) = self.delete_but {
             for name in old.difference(&new).filter(|name| !name.to_bytes().starts_with(STAGE_PREFIX)) {
-                if let Err(error) = self.remove(to, name) {
+                if let Err(error) = self.remove_unless(keep, to, name, &below.join(os(name))) {
                     self.warn(WarningKind::NotRestored, &path.join(os(name)), error);
                 }
             }
         }
         for name in &new {
-            if let Err(error) = self.place(from, to, name, path) {
+            if let Err(error) = self.place(from, to, name, path, below) {
                 self.warn(WarningKind::NotRestored, &path.join(os(name)), error);
             }
         }
     }
 
-    fn place(&mut self, from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr, path: &Path) -> rustix::io::Result<()> {
+    fn place(
+        &mut self,
+        from: BorrowedFd<'_>,
+        to: BorrowedFd<'_>,
+        name: &CStr,
+        path: &Path,
+        below: &Path,
+    ) -> rustix::io::Result<()> {
         let new = statat(from, name, AtFlags::SYMLINK_NOFOLLOW)?;
         match statat(to, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(old) if is_folder(&old) && is_folder(&new) => {
                 let (inner_from, inner_to) = (open_folder(from, name)?, open_folder(to, name)?);
                 let path = path.join(os(name));
-                self.merge(inner_from.as_fd(), inner_to.as_fd(), &path);
+                self.merge(inner_from.as_fd(), inner_to.as_fd(), &path, &below.join(os(name)));
                 self.adopt(inner_to.as_fd(), &new, &path);
                 return Ok(());
             }
@@ -163,6 +172,31 @@ impl Swap {
         }
         self.done.removed += 1;
         Ok(())
+    }
+
+    /// As [`Self::remove`], but for what `keep` covers, and the folders it is in. Tells whether nothing is left.
+    fn remove_unless(
+        &mut self,
+        keep: &Gitignore,
+        folder: BorrowedFd<'_>,
+        name: &CStr,
+        below: &Path,
+    ) -> rustix::io::Result<bool> {
+        let is_folder = is_folder(&statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?);
+        if keep.matched(below, is_folder).is_ignore() {
+            return Ok(false);
+        }
+        if is_folder {
+            let inner = open_folder(folder, name)?;
+            let mut all = true;
+            for name in &names(inner.as_fd())? {
+                all &= self.remove_unless(keep, inner.as_fd(), name, &below.join(os(name)))?;
+            }
+            if !all {
+                return Ok(false);
+            }
+        }
+        self.remove(folder, name).map(|()| true)
     }
 
     /// Gives an inode the owner, mode and times of another.
@@ -258,12 +292,13 @@ mod tests {
         fs::create_dir_all(&target).unwrap();
         symlink(&outside, target.join("folder")).unwrap();
         symlink(&outside, target.join("extra")).unwrap();
+        let all = Gitignore::empty();
         for delete_extra in [false, true] {
             let stage = Stage::new(&target).unwrap();
             fs::create_dir_all(stage.tree().join("folder")).unwrap();
             fs::write(stage.tree().join("folder/file"), "12345").unwrap();
             fs::set_permissions(stage.tree(), fs::Permissions::from_mode(0o751)).unwrap();
-            let swapped = swap(stage, &target, Path::new("data"), delete_extra).unwrap();
+            let swapped = swap(stage, &target, Path::new("data"), delete_extra.then_some(&all)).unwrap();
             assert_eq!((swapped.files, swapped.bytes, swapped.removed), (3, 5, u64::from(delete_extra)));
             assert!(swapped.warnings.is_empty(), "{swapped:?}");
             assert_eq!(fs::read_to_string(target.join("folder/file")).unwrap(), "12345");

@@ -73,6 +73,7 @@ pub(super) struct Teller<'a> {
     /// The statistics at the end.
     pub(super) stored_in_volumes: u64,
     pub(super) errors: u64,
+    /// Errors that were told, each with its path.
     pub(super) warned: u64,
     /// Mounts whose link was followed.
     pub(super) followed: HashSet<Vec<u8>>,
@@ -115,12 +116,17 @@ impl Teller<'_> {
             // The shim's own.
             (Level::Info, 900) => self.followed.extend(record.words()),
             (Level::Info, 15) => self.warn_of_name(record, |_| WarningKind::NotKept),
-            (Level::Warning, 8..=10) => self.warn_of_name(record, unreadable_or_vanished),
-            (Level::Warning, 12 | 13) => self.warn_of_name(record, |_| WarningKind::Unreadable),
+            (Level::Warning, 8..=10) => self.warn_of_error(record, unreadable_or_vanished),
+            (Level::Warning, 12 | 13) => self.warn_of_error(record, |_| WarningKind::Unreadable),
             (Level::Warning, 1) => self.warn_of_text(record),
             (Level::Notice, 1) => self.take_statistics(&record.text),
             _ => {}
         }
+    }
+
+    fn warn_of_error(&mut self, record: &Record, kind: impl Fn(&Path) -> WarningKind) {
+        self.warned += 1;
+        self.warn_of_name(record, kind);
     }
 
     fn warn_of_name(&mut self, record: &Record, kind: impl Fn(&Path) -> WarningKind) {
@@ -132,6 +138,7 @@ impl Teller<'_> {
     fn warn_of_text(&mut self, record: &Record) {
         let path = record.text.strip_prefix("Error listing directory ");
         if let Some(path) = path.or_else(|| record.text.split_once(" getting delta for ").map(|(_, path)| path)) {
+            self.warned += 1;
             self.warn(Path::new(path), unreadable_or_vanished, &record.text);
         }
     }
@@ -141,8 +148,16 @@ impl Teller<'_> {
         let path = name.strip_prefix(self.root).unwrap_or(name);
         let real = self.root.join(path);
         let detail = text.replace(&format!("{}/", self.root.display()), "");
-        self.warned += 1;
         self.events.warn(Warning { kind: kind(&real), path: EntryPath::new(path), detail });
+    }
+
+    /// Warns of what duplicity counted as an error and never named: some data is missing, and nobody knows which.
+    pub(super) fn warn_of_unnamed(&self) {
+        let unnamed = self.errors.saturating_sub(self.warned);
+        if unnamed > 0 {
+            let detail = format!("duplicity counts {unnamed} errors more than it told of, and does not name them");
+            self.events.warn(Warning { kind: WarningKind::Unreadable, path: EntryPath::default(), detail });
+        }
     }
 
     fn take_statistics(&mut self, text: &str) {
@@ -161,4 +176,61 @@ impl Teller<'_> {
 /// duplicity does not say which; by now the path tells.
 fn unreadable_or_vanished(path: &Path) -> WarningKind {
     if fs::symlink_metadata(path).is_ok() { WarningKind::Unreadable } else { WarningKind::Vanished }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is warned of after these records.
+    fn told(records: &[(Level, u32, &str)]) -> Vec<Warning> {
+        let warnings = Arc::<Mutex<Vec<Warning>>>::default();
+        let seen = Arc::clone(&warnings);
+        let events = Events::new(move |event| {
+            if let EngineEvent::Warning(warning) = event {
+                seen.lock().unwrap().push(warning);
+            }
+        });
+        let folders = HashSet::new();
+        let mut teller = Teller {
+            events: &events,
+            root: Path::new("/nowhere"),
+            folders: &folders,
+            progress: Progress::default(),
+            files_changed: 0,
+            last_read: Timestamp::UNIX_EPOCH,
+            stored_in_volumes: 0,
+            errors: 0,
+            warned: 0,
+            followed: HashSet::new(),
+            taken_for_link: None,
+        };
+        for (level, code, text) in records {
+            let arguments = String::new();
+            let record = Record { level: *level, code: *code, arguments, text: (*text).to_owned() };
+            assert_eq!(teller.hear(&record, Timestamp::UNIX_EPOCH), ControlFlow::Continue(()));
+        }
+        teller.warn_of_unnamed();
+        drop(events);
+        let warnings = warnings.lock().unwrap();
+        warnings.clone()
+    }
+
+    const STATISTICS: &str = "--------------[ Backup Statistics ]--------------\nErrors 2\n";
+
+    #[test]
+    fn errors_that_are_counted_and_not_named_are_a_loss() {
+        let skipped = (Level::Info, 15, "Skipping socket data/s");
+        let named = (Level::Warning, 1, "Error listing directory /nowhere/data/a");
+        let warnings = told(&[skipped, named, (Level::Notice, 1, STATISTICS)]);
+        let kinds: Vec<_> = warnings.iter().map(|warning| warning.kind).collect();
+        assert_eq!(kinds, [WarningKind::NotKept, WarningKind::Vanished, WarningKind::Unreadable], "{warnings:?}");
+        assert!(warnings[2].detail.contains("1 errors"), "{warnings:?}");
+    }
+
+    #[test]
+    fn errors_that_were_all_named_are_told_once() {
+        let named = (Level::Warning, 1, "Error listing directory /nowhere/data/a");
+        assert_eq!(told(&[named, named, (Level::Notice, 1, STATISTICS)]).len(), 2);
+    }
 }

@@ -14,9 +14,13 @@ use super::exit::Phase;
 use super::log::{Level, Record};
 use super::names::{Part, SetTime, StoredName};
 use super::repository::DuplicityRepository;
+use super::restore::no_such_mount;
 use super::session::{Cache, Outcome, blocking};
+use crate::domain::id::{MountKey, SnapshotId};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{VerifyDepth, VerifyReport};
+
+const NO_SIGNATURES: &str = "its signatures are missing";
 
 impl DuplicityRepository {
     pub(super) async fn check(&self, depth: VerifyDepth) -> Result<VerifyReport> {
@@ -36,6 +40,26 @@ impl DuplicityRepository {
         report.faults.sort();
         report.faults.dedup();
         Ok(report)
+    }
+
+    /// Looks for every volume of the sets that the one of this id needs.
+    pub(super) async fn check_chain(&self, snapshot: &SnapshotId, mounts: &[MountKey]) -> Result<()> {
+        let (time, look) = self.find(snapshot).await?;
+        if let Some(note) = look.book.as_ref().and_then(|book| book.note(&time, &look.collection))
+            && let Some(mount) = mounts.iter().find(|mount| !note.mounts.contains(*mount))
+        {
+            return Err(no_such_mount(mount, &time));
+        }
+        let mut report = VerifyReport::default();
+        self.check_structure(look.collection.needed_by(&time), &mut report).await?;
+        // Only the next backup needs signatures.
+        report.faults.retain(|fault| !fault.ends_with(NO_SIGNATURES));
+        report.faults.first().map_or(Ok(()), |fault| {
+            let location = &self.session.location;
+            Err(Error::new(ErrorKind::Corrupt, "restore snapshot", snapshot.as_str(), fault)
+                .with_hint("restore another point")
+                .with_source(format!("its repository is `{location}`")))
+        })
     }
 
     async fn check_structure(&self, collection: Collection, report: &mut VerifyReport) -> Result<()> {
@@ -125,7 +149,7 @@ fn missing_volumes(manifests: &Path, collection: &Collection) -> Vec<String> {
         let missing = named.iter().filter(|number| !set.files.volumes.contains(number));
         faults.extend(missing.map(|number| format!("snapshot `{}`: volume {number} is missing", set.time)));
         if !set.files.has_signatures {
-            faults.push(format!("snapshot `{}`: its signatures are missing", set.time));
+            faults.push(format!("snapshot `{}`: {NO_SIGNATURES}", set.time));
         }
         fetched.insert(name.end);
     }

@@ -1,6 +1,6 @@
 //! An object store as `rustic_core` wants to see it: restic's standard layout below one folder of the store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,6 +24,8 @@ pub(super) struct Location {
     /// The same for people.
     pub(super) name: String,
     pub(super) runtime: Handle,
+    /// The packs that were written here since it was opened.
+    pub(super) written: Arc<Mutex<HashSet<Id>>>,
 }
 
 /// A [`Location`] as one piece of work uses it, from any thread that is not the runtime's.
@@ -31,7 +33,7 @@ pub(super) struct Location {
 /// Once a write failed, no index and no snapshot is written any more: `rustic_core` passes over some failures of its
 /// workers, and would go on to record a snapshot whose data is not there.
 pub(super) struct StoreBackend {
-    at: Location,
+    pub(super) at: Location,
     cancelled: Arc<AtomicBool>,
     failure: Mutex<Option<ErrorRecord>>,
     written: AtomicU64,
@@ -42,6 +44,8 @@ pub(super) struct StoreBackend {
     held: Mutex<BTreeMap<Id, Bytes>>,
     /// Whether new snapshots are held instead of being stored.
     holds: AtomicBool,
+    /// Index files that were read already, or are to be seen otherwise than they are stored.
+    index_ahead: Mutex<HashMap<Id, Bytes>>,
 }
 
 /// A stretch of a pack that was fetched ahead.
@@ -63,6 +67,7 @@ impl StoreBackend {
             preloaded: Mutex::default(),
             held: Mutex::default(),
             holds: AtomicBool::new(false),
+            index_ahead: Mutex::default(),
         }
     }
 
@@ -89,6 +94,36 @@ impl StoreBackend {
     /// The same repository as if it had this key alone.
     pub(super) fn with_only_key(&self, key: Id) -> Self {
         Self { only_key: Some(key), ..Self::new(self.at.clone(), Arc::clone(&self.cancelled)) }
+    }
+
+    /// The same repository for work that goes on although nobody waits any more.
+    pub(super) fn for_others(&self) -> Self {
+        Self::new(self.at.clone(), Arc::default())
+    }
+
+    /// Lets an index file be read as `content` from now on.
+    pub(super) fn show_index(&self, id: Id, content: Bytes) {
+        lock(&self.index_ahead).insert(id, content);
+    }
+
+    /// Reads an index file, which need not be fetched again.
+    pub(super) fn read_index(&self, id: &Id) -> Result<Bytes> {
+        if let Some(content) = lock(&self.index_ahead).get(id) {
+            return Ok(content.clone());
+        }
+        let content = self.get(FileType::Index, id)?;
+        self.show_index(*id, content.clone());
+        Ok(content)
+    }
+
+    /// Lets every index file be read as it is stored.
+    pub(super) fn forget_index(&self) {
+        lock(&self.index_ahead).clear();
+    }
+
+    /// The packs that were written since the repository was opened.
+    pub(super) fn packs_written(&self) -> HashSet<Id> {
+        lock(&self.at.written).clone()
     }
 
     /// What to call the repository in errors.
@@ -220,7 +255,8 @@ impl StoreBackend {
         }
     }
 
-    fn put(&self, kind: FileType, id: &Id, content: &PutPayload) -> Result<()> {
+    /// Writes an object, unless a write failed before.
+    pub(super) fn put(&self, kind: FileType, id: &Id, content: &PutPayload) -> Result<()> {
         if let Some(failure) = self.failure() {
             return Err(failure);
         }
@@ -234,8 +270,10 @@ impl StoreBackend {
         match &result {
             Ok(()) => {
                 self.written.fetch_add(size, Ordering::Relaxed);
-                if kind == FileType::Key {
-                    lock(&self.keys_written).push(*id);
+                match kind {
+                    FileType::Key => lock(&self.keys_written).push(*id),
+                    FileType::Pack => drop(lock(&self.at.written).insert(*id)),
+                    _ => {}
                 }
             }
             Err(error) => {
@@ -259,7 +297,7 @@ impl StoreBackend {
 
     /// Asks the store, unless nobody waits for the answer any more. Its client is patient by itself, and tries again
     /// what passing faults spoil, broken off bodies included.
-    fn ask<T>(
+    pub(super) fn ask<T>(
         &self,
         operation: &str,
         subject: &str,
@@ -302,6 +340,11 @@ impl ReadBackend for StoreBackend {
     fn read_full(&self, kind: FileType, id: &Id) -> RusticResult<Bytes> {
         if let (FileType::Snapshot, Some(held)) = (kind, self.held_snapshot(id)) {
             return Ok(held);
+        }
+        if kind == FileType::Index
+            && let Some(content) = lock(&self.index_ahead).get(id)
+        {
+            return Ok(content.clone());
         }
         self.get(kind, id).map_err(into_rustic)
     }

@@ -10,9 +10,11 @@ use rustic_core::{BackupOptions, FileType, Id, ParentOptions, ReadBackend, ReadS
 
 use super::freeze::HotMemory;
 use super::keep;
+use super::lock::{Lock, Share};
 use super::open::indexed_for_writing;
 use super::progress::{CountingBars, Tally};
 use super::repository::Session;
+use super::soundness::Soundness;
 use super::source::{FrozenSource, Ledger, ROOT, VolumeSource, mount_path};
 use super::translate::from_rustic;
 use super::warm::FrozenPoint;
@@ -30,9 +32,12 @@ pub(super) fn run(session: &Session, request: &SnapshotRequest, events: &Events)
     let tally = Tally::new();
     let ledger = Ledger::new(tally.clone(), events.clone());
     let source = VolumeSource::new(Mounts::new(request)?, ledger.clone(), session.ended());
+    let _lock = Lock::take(session, Share::WithOthers)?;
     let index_before = index_files(session)?;
+    let sound = Soundness::begin(session)?;
     let snapshot = tally.told_to(events, || archive(session, &tally, request, request.parent.as_ref(), &source))?;
     keep_from_pruning(session, &index_before)?;
+    sound.end(session, snapshot.id)?;
     tally.tell_end(events);
     let summary = summary(&snapshot)?;
     Ok(SnapshotReport {
@@ -54,6 +59,8 @@ pub(super) fn run_frozen(
     frozen.check(request)?;
     let tally = Tally::new();
     let ledger = Ledger::new(tally.clone(), events.clone());
+    let _lock = Lock::take(session, Share::WithOthers)?;
+    let sound = Soundness::begin(session)?;
     let parent = frozen.serve(&session.backend)?;
     let source = FrozenSource {
         frozen: Arc::clone(&frozen.frozen),
@@ -63,6 +70,7 @@ pub(super) fn run_frozen(
     };
     let snapshot = tally.told_to(events, || archive(session, &tally, request, Some(&parent), &source))?;
     keep_from_pruning(session, &frozen.index_files)?;
+    sound.end(session, snapshot.id)?;
     tally.tell_end(events);
     Ok(SnapshotReport {
         snapshot: SnapshotId::parse(snapshot.id.to_hex().as_str())?,
@@ -87,7 +95,7 @@ fn keep_from_pruning(session: &Session, index_before: &BTreeSet<Id>) -> Result<(
     if index_before.is_subset(&index_files(session)?) {
         return Ok(());
     }
-    keep::prune(session).map(drop)
+    keep::prune_beside_others(session).map(drop)
 }
 
 /// Reads a source into the repository.
@@ -106,6 +114,7 @@ where
     R::Iter: Send,
 {
     let repository = indexed_for_writing(&session.backend, &session.key, &CountingBars(tally.clone()))?;
+    session.backend.forget_index();
     let fail = |error: Box<rustic_core::RusticError>| {
         // Whatever came of it, the first write that failed is the reason.
         let name = session.backend.name();

@@ -35,9 +35,19 @@ impl Browser {
         let repository = indexed(&session.backend, &session.key)?;
         let file = find_snapshot(&repository, session.backend.name(), snapshot)?;
         let mut browser = Self { repository, top: None, summary: file.summary, name: snapshot.to_string() };
-        let root = browser.children(file.tree)?.into_iter().find(|node| *node.name() == *ROOT.trim_start_matches('/'));
-        browser.top = root.and_then(|node| node.subtree);
+        browser.top = browser.folder_of_mounts(file.tree)?;
         Ok(browser)
+    }
+
+    /// The mounts of another snapshot of the same repository.
+    pub(super) fn mounts_of(&self, session: &Session, snapshot: &SnapshotId) -> Result<Vec<Node>> {
+        let file = find_snapshot(&self.repository, session.backend.name(), snapshot)?;
+        self.folder_of_mounts(file.tree)?.map_or_else(|| Ok(Vec::new()), |tree| self.children(tree))
+    }
+
+    fn folder_of_mounts(&self, root: TreeId) -> Result<Option<TreeId>> {
+        let mut nodes = self.children(root)?.into_iter();
+        Ok(nodes.find(|node| *node.name() == *ROOT.trim_start_matches('/')).and_then(|node| node.subtree))
     }
 
     /// Inodes and bytes of all the mounts, if these are so many and the snapshot tells.

@@ -47,7 +47,13 @@ impl ResticEngine {
             }
         }
         let store = (self.connect)(&spec.store)?;
-        Ok(Location { store, root: Path::from(spec.path.as_str()), name, runtime: Handle::current() })
+        Ok(Location {
+            store,
+            root: Path::from(spec.path.as_str()),
+            name,
+            runtime: Handle::current(),
+            written: Arc::default(),
+        })
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use rustic_core::repofile::SnapshotFile;
 use rustic_core::{CheckOptions, CheckResults, FileType, Id, NoProgressBars, PruneOptions, ReadBackend, TreeId};
 
+use super::lock::{Lock, Share};
 use super::open::opened;
 use super::repository::Session;
 use super::source::ROOT;
@@ -39,6 +40,7 @@ fn snapshot(file: &SnapshotFile) -> Result<Snapshot> {
 }
 
 pub(super) fn forget(session: &Session, snapshots: &[SnapshotId]) -> Result<()> {
+    let _lock = Lock::take(session, Share::Alone)?;
     for snapshot in snapshots {
         // What is no id of this format names nothing that could be there.
         if let Ok(id) = snapshot.as_str().parse::<Id>() {
@@ -51,6 +53,12 @@ pub(super) fn forget(session: &Session, snapshots: &[SnapshotId]) -> Result<()> 
 /// Marks what nobody needs, and removes what was marked a day ago and nobody has needed since. Whoever backs up
 /// meanwhile may rely on data that is being marked: the next prune sees it, and takes the mark away.
 pub(super) fn prune(session: &Session) -> Result<PruneReport> {
+    let _lock = Lock::take(session, Share::Alone)?;
+    prune_beside_others(session)
+}
+
+/// Prunes as part of something that holds a lock already.
+pub(super) fn prune_beside_others(session: &Session) -> Result<PruneReport> {
     let fail =
         |error: Box<rustic_core::RusticError>| from_rustic(&error, ErrorKind::Corrupt, "prune", session.backend.name());
     let options = PruneOptions::default();

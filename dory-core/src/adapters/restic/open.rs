@@ -9,6 +9,7 @@ use rustic_core::{
 };
 
 use super::backend::StoreBackend;
+use super::lock::wait_for_turn;
 use super::translate::{carried, from_rustic, wrong_key};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::OpenMode;
@@ -36,6 +37,7 @@ pub(super) fn unlock(backend: &Arc<StoreBackend>, password: &str, mode: OpenMode
     let key = find_key(backend, password)?;
     if mode == OpenMode::CreateIfMissing {
         backend.prove_writable()?;
+        wait_for_turn(backend, &key)?;
     }
     Ok(key)
 }

@@ -10,13 +10,13 @@ use tokio::io::AsyncWrite;
 
 use super::backend::{Location, StoreBackend};
 use super::warm::Warmed;
-use super::{backup, browse, freeze, keep, restore, warm};
+use super::{backup, browse, freeze, keep, prove, restore, warm};
 use crate::domain::entry_path::EntryPath;
-use crate::domain::id::SnapshotId;
+use crate::domain::id::{MountKey, SnapshotId};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{
     Events, FileEntry, FreezeReport, PruneReport, Repository, RepositoryStats, RestoreReport, RestoreRequest, Snapshot,
-    SnapshotReport, SnapshotRequest, VerifyDepth, VerifyReport, WarmReport,
+    SnapshotReport, SnapshotRequest, UndoRequest, VerifyDepth, VerifyReport, WarmReport,
 };
 use crate::source::Ended;
 
@@ -121,6 +121,16 @@ impl Repository for ResticRepository {
     async fn restore(&self, request: &RestoreRequest, events: &Events) -> Result<RestoreReport> {
         let (request, events) = (request.clone(), events.clone());
         self.run("restore from", move |session| restore::run(session, &request, &events)).await
+    }
+
+    async fn check_restorable(&self, snapshot: &SnapshotId, mounts: &[MountKey]) -> Result<()> {
+        let (snapshot, mounts) = (snapshot.clone(), mounts.to_vec());
+        self.run("check", move |session| prove::check_restorable(session, &snapshot, &mounts)).await
+    }
+
+    async fn prove_undo(&self, request: &UndoRequest) -> Result<()> {
+        let request = request.clone();
+        self.run("read from", move |session| prove::prove_undo(session, &request)).await
     }
 
     async fn list_snapshots(&self) -> Result<Vec<Snapshot>> {

@@ -10,8 +10,10 @@ use rustix::fs::OFlags;
 
 use super::backend::StoreBackend;
 use super::backup::{archive, index_files, summary};
+use super::lock::{Lock, Share};
 use super::progress::Tally;
 use super::repository::Session;
+use super::soundness::Soundness;
 use super::source::{Ledger, Record, VolumeSource};
 use crate::domain::id::SnapshotId;
 use crate::error::{Error, ErrorKind, Result};
@@ -68,7 +70,10 @@ pub(super) fn run(
     warmed: &mut Option<Warmed>,
 ) -> Result<WarmReport> {
     let before = warmed.take().filter(|before| same_sources(&before.request, request));
+    let _lock = Lock::take(session, Share::WithOthers)?;
     let mut known_index = index_files(session)?;
+    // What is not there is stored anew, and the snapshot that follows is looked through once more.
+    Soundness::begin(session)?;
     let (mut parent, mut stored_bytes) = (request.parent.clone(), 0);
     let scratch = match &before {
         Some(before) => {

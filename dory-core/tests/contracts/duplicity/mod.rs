@@ -140,8 +140,12 @@ impl Stage {
     }
 
     async fn restore(&self, repository: &dyn Repository, snapshot: &SnapshotId) -> Result<RestoreReport> {
-        let request =
-            RestoreRequest { snapshot: snapshot.clone(), targets: mount("data", &self.target()), delete_extra: true };
+        let request = RestoreRequest {
+            snapshot: snapshot.clone(),
+            targets: mount("data", &self.target()),
+            delete_extra: true,
+            keep: Vec::new(),
+        };
         repository.restore(&request, &Events::ignored()).await
     }
 }

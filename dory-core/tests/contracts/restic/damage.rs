@@ -7,15 +7,16 @@ use std::sync::Arc;
 use dory_core::adapters::object_store::{ConnectOptions, connect_with};
 use dory_core::adapters::restic::ResticEngine;
 use dory_core::domain::event::WarningKind;
+use dory_core::domain::id::{MountKey, SnapshotId};
 use dory_core::error::ErrorKind;
-use dory_core::ports::{BackupEngine, Events, OpenMode, VerifyDepth};
+use dory_core::ports::{BackupEngine, Events, OpenMode, UndoMount, UndoRequest, VerifyDepth};
 use dory_testkit::fixtures::noise;
 use dory_testkit::gcs::{Fault, FaultRule, GcsServer};
 use dory_testkit::live::or_skip;
 use object_store::RetryConfig;
 use rustix::fs::{XattrFlags, setxattr};
 
-use super::{Place, TemporaryMount, engine, listening, reading, spec, writing};
+use super::{Place, TemporaryMount, engine, listening, mount, reading, spec, writing};
 
 /// An engine whose client tries nothing again.
 fn impatient_engine() -> ResticEngine {
@@ -114,8 +115,100 @@ async fn a_missing_pack_is_named_and_the_rest_comes_back() {
     let told: Vec<_> = warnings.lock().unwrap().iter().map(|w| (w.kind, w.path.to_string())).collect();
     assert_eq!(told, [(WarningKind::NotRestored, "data/lost".to_owned())]);
     assert_eq!(fs::read(target.join("kept")).unwrap(), fs::read(source.join("kept")).unwrap());
-    assert!(!target.join("lost").exists(), "a part of it could be taken for the whole");
+    assert_eq!(fs::read_to_string(target.join("lost")).unwrap(), "what was here before");
     assert_eq!(report.files, 2);
+}
+
+/// As `a_missing_pack_is_named_and_the_rest_comes_back`, but where there is no room for a file beside the old one, and
+/// for a mounted file, which can only be written to.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_room_for_both_a_file_is_proven_before_the_old_one_goes() {
+    let place = Place::new().await;
+    let (source, target) = (place.folder("source"), place.folder("target"));
+    fs::write(source.join("table"), noise(6 << 20, 1)).unwrap();
+    let mounted = TemporaryMount::on(&target, "tmpfs", "size=10m");
+    let Some(mounted) = or_skip("the right to mount", mounted) else { return };
+    let mut request = reading(&source);
+    request.sources.push(mount("file", &source.join("table")));
+    let report = place.repository.backup(&request, &Events::ignored()).await.unwrap();
+    let single = place.dir.path().join("single");
+    let mut restore = writing(&report.snapshot, &target);
+    restore.targets.push(mount("file", &single));
+
+    fs::write(target.join("table"), noise(6 << 20, 2)).unwrap();
+    fs::write(&single, "old").unwrap();
+    place.repository.restore(&restore, &Events::ignored()).await.unwrap();
+    let restored = [fs::read(target.join("table")).unwrap(), fs::read(&single).unwrap()];
+
+    let newer = noise(6 << 20, 3);
+    fs::write(target.join("table"), &newer).unwrap();
+    fs::write(&single, "old").unwrap();
+    let pack = &packs_by_size(&place)[0];
+    let mut bytes = fs::read(pack).unwrap();
+    bytes[1 << 19..(1 << 19) + 100].fill(0);
+    fs::write(pack, bytes).unwrap();
+    let (events, warnings) = listening();
+    place.repository.restore(&restore, &events).await.unwrap();
+    let left = [fs::read(target.join("table")).unwrap(), fs::read(&single).unwrap()];
+    drop(mounted);
+    assert!(restored.iter().all(|contents| *contents == noise(6 << 20, 1)));
+    assert_eq!(warnings.lock().unwrap().iter().filter(|warning| warning.kind == WarningKind::NotRestored).count(), 2);
+    assert!(left[0] == newer && left[1] == b"old");
+}
+
+/// What nobody would notice before it is too late: the snapshot of the present shares a damaged pack.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_undo_that_shares_damage_is_not_proven() {
+    let place = Place::new().await;
+    let source = place.folder("source");
+    fs::write(source.join("file"), "old").unwrap();
+    let older = place.repository.backup(&reading(&source), &Events::ignored()).await.unwrap();
+    fs::write(source.join("since"), noise(2 << 20, 1)).unwrap();
+    place.repository.backup(&reading(&source), &Events::ignored()).await.unwrap();
+    let again = engine().open(&place.spec, OpenMode::Existing).await.unwrap();
+    fs::write(source.join("new"), noise(2 << 20, 2)).unwrap();
+    let undo = again.backup(&reading(&source), &Events::ignored()).await.unwrap();
+    let key = MountKey::parse("data").unwrap();
+    let proof = |overwriting: &SnapshotId| UndoRequest {
+        undo: undo.snapshot.clone(),
+        overwriting: Some(overwriting.clone()),
+        mounts: vec![UndoMount { key: key.clone(), overwritten_by: key.clone() }],
+    };
+    again.prove_undo(&proof(&older.snapshot)).await.unwrap();
+    for pack in files_below(&place.files().join("data")) {
+        let mut bytes = fs::read(&pack).unwrap();
+        if bytes.len() > 1 << 20 {
+            bytes[1 << 19] ^= 1;
+            fs::write(pack, bytes).unwrap();
+        }
+    }
+    let error = again.prove_undo(&proof(&older.snapshot)).await.unwrap_err();
+    assert_eq!((error.kind(), error.subject()), (ErrorKind::Corrupt, "data/since"), "{error:?}");
+    // What is restored itself need not be had again.
+    again.prove_undo(&proof(&undo.snapshot)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_missing_or_cut_short_is_known_before_a_restore() {
+    let place = Place::new().await;
+    let (source, other) = (place.folder("source"), place.folder("other"));
+    fs::write(source.join("large"), noise(3 << 20, 1)).unwrap();
+    fs::write(other.join("small"), noise(1 << 20, 2)).unwrap();
+    let key = [MountKey::parse("data").unwrap()];
+    let whole = place.repository.backup(&reading(&other), &Events::ignored()).await.unwrap();
+    let hurt = place.repository.backup(&reading(&source), &Events::ignored()).await.unwrap();
+    let pack = &packs_by_size(&place)[0];
+    let bytes = fs::read(pack).unwrap();
+    for damaged in [Some(&bytes[..1000]), None] {
+        match damaged {
+            Some(bytes) => fs::write(pack, bytes).unwrap(),
+            None => fs::remove_file(pack).unwrap(),
+        }
+        let error = place.repository.check_restorable(&hurt.snapshot, &key).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error:?}");
+        assert!(error.to_string().contains("data/large"), "{error}");
+        place.repository.check_restorable(&whole.snapshot, &key).await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -207,7 +300,7 @@ fn packs_by_size(place: &Place) -> Vec<std::path::PathBuf> {
     packs
 }
 
-fn files_below(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+pub(super) fn files_below(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();

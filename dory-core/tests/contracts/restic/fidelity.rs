@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dory_core::domain::entry_path::EntryPath;
 use dory_core::domain::event::WarningKind;
-use dory_core::ports::{Clock, Events, SystemClock};
+use dory_core::ports::{Clock, Events, SnapshotRequest, SystemClock};
 use dory_testkit::fixtures::{Aspects, diff_trees, make_every_inode, noise, snapshot_tree};
 use dory_testkit::live::or_skip;
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, XattrFlags, lsetxattr, utimensat};
@@ -139,16 +139,23 @@ async fn what_is_mounted_inside_is_told_and_left_out() {
     let (events, warnings) = listening();
     let report = place.repository.backup(&reading(&source), &events).await.unwrap();
     let told: Vec<_> = warnings.lock().unwrap().iter().map(|w| (w.kind, w.path.to_string())).collect();
-    assert_eq!(told, [(WarningKind::NotKept, "data/inner".to_owned())]);
+    assert_eq!(told, [(WarningKind::OtherMount, "data/inner".to_owned())]);
+    assert!(WarningKind::OtherMount.loses_data(), "the container sees it, and the point does not hold it");
     let listed = place.repository.list_files(&report.snapshot, &EntryPath::new("data"), true).await.unwrap();
     assert_eq!(listed.len(), 2, "{listed:?}");
 
     // Nor does a restore touch what is mounted inside its target.
+    // What was left out by a pattern is no loss.
+    let (events, warnings) = listening();
+    let request = SnapshotRequest { exclude: vec!["/inner".to_owned()], ..reading(&source) };
+    place.repository.backup(&request, &events).await.unwrap();
+    assert!(warnings.lock().unwrap().is_empty(), "{warnings:?}");
+
     let (events, warnings) = listening();
     place.repository.restore(&writing(&report.snapshot, &source), &events).await.unwrap();
     assert!(source.join("inner/of-another-mount").exists());
     let told: Vec<_> = warnings.lock().unwrap().iter().map(|w| (w.kind, w.path.to_string())).collect();
-    assert_eq!(told, [(WarningKind::NotRestored, "data/inner".to_owned())]);
+    assert_eq!(told, [(WarningKind::NotKept, "data/inner".to_owned())]);
 
     let empty = place.repository.backup(&reading(&place.folder("empty")), &Events::ignored()).await.unwrap();
     let (events, warnings) = listening();

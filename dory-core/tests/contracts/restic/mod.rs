@@ -4,6 +4,7 @@ mod damage;
 mod fidelity;
 mod freezing;
 mod interchange;
+mod locks;
 mod scale;
 mod side_by_side;
 
@@ -130,7 +131,12 @@ fn reading(path: &Path) -> SnapshotRequest {
 
 /// A request that makes this folder what the mount `data` was.
 fn writing(snapshot: &SnapshotId, path: &Path) -> RestoreRequest {
-    RestoreRequest { snapshot: snapshot.clone(), targets: vec![mount("data", path)], delete_extra: true }
+    RestoreRequest {
+        snapshot: snapshot.clone(),
+        targets: vec![mount("data", path)],
+        delete_extra: true,
+        keep: Vec::new(),
+    }
 }
 
 /// Events, and the warnings among them.

@@ -76,7 +76,7 @@ async fn a_backup_survives_a_prune_beside_it() {
 }
 
 /// A folder with one file in it that nobody here may read.
-fn unreadable(place: &Place) -> Option<PathBuf> {
+pub(super) fn unreadable(place: &Place) -> Option<PathBuf> {
     use std::os::unix::fs::PermissionsExt;
     let file = place.folder("unreadable").join("closed");
     fs::write(&file, "x").unwrap();

@@ -59,6 +59,10 @@ macro_rules! backup_engine_contract {
             other_names_of_a_targets_file_are_left_alone
             a_mount_of_one_file_comes_back
             restoring_what_is_not_there_is_not_found
+            what_was_left_out_stays_when_extra_files_go
+            a_restore_that_meets_damage_leaves_the_old_file
+            what_can_be_restored_is_known_before
+            an_undo_that_is_whole_is_proven
 
             the_empty_path_lists_the_mounts
             a_folder_lists_what_is_in_it

@@ -4,11 +4,13 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 
-use dory_core::domain::id::SnapshotId;
+use dory_core::domain::id::{MountKey, SnapshotId};
 use dory_core::error::ErrorKind;
+use dory_core::ports::{SnapshotReport, UndoMount, UndoRequest};
 
 use super::Subject;
 use super::scene::{Scene, rewrite};
+use crate::fixtures::noise;
 
 /// With `delete_extra`, what the snapshot does not hold is removed and counted; without it, it stays.
 pub async fn what_the_snapshot_does_not_hold_is_removed_if_asked(subject: Subject) {
@@ -33,6 +35,77 @@ pub async fn what_the_snapshot_does_not_hold_is_removed_if_asked(subject: Subjec
     let restored = scene.restore(&report, &[("data", &target)]).await;
     assert_eq!(restored.removed, 5, "{restored:?}");
     scene.assert_same(&source, &target);
+}
+
+/// What was left out of a snapshot is not in it, and stays when extra files go, wherever it is.
+pub async fn what_was_left_out_stays_when_extra_files_go(subject: Subject) {
+    let scene = Scene::open(subject).await;
+    let source = scene.folder("source");
+    for path in ["uploads/only-copy", "app/cache/warm", "app/code"] {
+        fs::create_dir_all(source.join(path).parent().unwrap()).unwrap();
+        fs::write(source.join(path), path).unwrap();
+    }
+    let mut request = scene.request(&[("data", &source)]);
+    request.exclude = vec!["uploads/".to_owned(), "cache/".to_owned()];
+    let report = scene.try_backup(&request).await.unwrap();
+
+    for path in ["new/cache/warm", "new/junk", "junk"] {
+        fs::create_dir_all(source.join(path).parent().unwrap()).unwrap();
+        fs::write(source.join(path), path).unwrap();
+    }
+    scene.restore_but(&report, &[("data", &source)], &["uploads/", "cache/"]).await;
+    for path in ["uploads/only-copy", "app/cache/warm", "app/code", "new/cache/warm"] {
+        assert_eq!(fs::read_to_string(source.join(path)).unwrap(), path);
+    }
+    assert!(!source.join("new/junk").exists() && !source.join("junk").exists());
+}
+
+/// A restore that meets damage fails or says of which file, and leaves what has its name as it was.
+pub async fn a_restore_that_meets_damage_leaves_the_old_file(subject: Subject) {
+    let scene = Scene::open(subject).await;
+    let (source, target) = (scene.folder("source"), scene.folder("target"));
+    fs::write(source.join("table"), noise(2 << 20, 1)).unwrap();
+    let report = scene.backup(&[("data", &source)]).await;
+    if scene.flip_a_byte().await.is_none() {
+        return;
+    }
+    fs::write(target.join("table"), "rows that were written since").unwrap();
+    let restored = scene.try_restore(&report.snapshot, &[("data", &target)], true).await;
+    let told = scene.warnings().iter().any(|warning| warning.kind.loses_data());
+    assert!(restored.is_err() || told, "{restored:?}");
+    assert_eq!(fs::read_to_string(target.join("table")).unwrap(), "rows that were written since");
+    assert_eq!(fs::read_dir(&target).unwrap().count(), 1, "something was left beside it");
+}
+
+/// What can be restored passes the check; unknown snapshots and mounts are not found.
+pub async fn what_can_be_restored_is_known_before(subject: Subject) {
+    let scene = Scene::open(subject).await;
+    let source = scene.folder("source");
+    fs::write(source.join("file"), noise(1 << 20, 1)).unwrap();
+    let report = scene.backup(&[("data", &source)]).await;
+    scene.check_restorable(&report, &["data"]).await.unwrap();
+    let error = scene.check_restorable(&report, &["other"]).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error:?}");
+    let unknown = SnapshotReport { snapshot: SnapshotId::parse("0".repeat(64)).unwrap(), ..report };
+    let error = scene.check_restorable(&unknown, &["data"]).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error:?}");
+}
+
+/// What a snapshot of the present holds can be had again, whether it is new or shared with the one to be restored.
+pub async fn an_undo_that_is_whole_is_proven(subject: Subject) {
+    let scene = Scene::open(subject).await;
+    let source = scene.folder("source");
+    fs::write(source.join("same"), noise(1 << 20, 1)).unwrap();
+    rewrite(&source.join("changes"), b"old");
+    let older = scene.backup(&[("data", &source)]).await;
+    rewrite(&source.join("changes"), b"new");
+    let undo = scene.backup_on(&older, &[("data", &source)]).await;
+    let key = MountKey::parse("data").unwrap();
+    let mounts = vec![UndoMount { key: key.clone(), overwritten_by: key }];
+    for overwriting in [Some(older.snapshot.clone()), None] {
+        let request = UndoRequest { undo: undo.snapshot.clone(), overwriting, mounts: mounts.clone() };
+        scene.repository.prove_undo(&request).await.unwrap();
+    }
 }
 
 /// Of two mounts, one can be restored without touching the other.

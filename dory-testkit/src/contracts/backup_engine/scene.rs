@@ -198,8 +198,22 @@ impl Scene {
         targets: &[(&str, &Path)],
         delete_extra: bool,
     ) -> Result<RestoreReport> {
-        let request = RestoreRequest { snapshot: snapshot.clone(), targets: mounts(targets), delete_extra };
-        self.repository.restore(&request, &self.events()).await
+        let (snapshot, targets, keep) = (snapshot.clone(), mounts(targets), Vec::new());
+        self.repository.restore(&RestoreRequest { snapshot, targets, delete_extra, keep }, &self.events()).await
+    }
+
+    /// Makes `targets` equal to what the snapshot holds, but for what these patterns cover.
+    pub(super) async fn restore_but(&self, from: &SnapshotReport, targets: &[(&str, &Path)], keep: &[&str]) {
+        let keep = keep.iter().map(|pattern| (*pattern).to_owned()).collect();
+        let (snapshot, targets) = (from.snapshot.clone(), mounts(targets));
+        let request = RestoreRequest { snapshot, targets, delete_extra: true, keep };
+        self.repository.restore(&request, &self.events()).await.unwrap();
+    }
+
+    /// Proves that the snapshot's folders of these names can be restored.
+    pub(super) async fn check_restorable(&self, from: &SnapshotReport, mounts: &[&str]) -> Result<()> {
+        let mounts: Vec<_> = mounts.iter().map(|key| MountKey::parse(*key).unwrap()).collect();
+        self.repository.check_restorable(&from.snapshot, &mounts).await
     }
 
     /// Makes `targets` equal to what the snapshot holds.

@@ -139,6 +139,15 @@ impl FakeEngine {
         vaults.get_mut(&place(spec)).expect("a repository to damage").damage();
     }
 
+    /// Loses the largest thing in a repository, as somebody does who deletes an object.
+    ///
+    /// # Panics
+    /// If there is no such repository, or nothing in it.
+    pub fn lose(&self, spec: &RepositorySpec) {
+        let mut vaults = lock(&self.shared.vaults);
+        vaults.get_mut(&place(spec)).expect("a repository to lose from").lose();
+    }
+
     /// Lets nothing be written to its repositories any more, or again.
     pub fn set_read_only(&self, on: bool) {
         self.shared.read_only.store(on, Ordering::Relaxed);

@@ -9,10 +9,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use dory_core::domain::entry_path::EntryPath;
 use dory_core::domain::event::Progress;
-use dory_core::domain::id::SnapshotId;
+use dory_core::domain::id::{MountKey, SnapshotId};
 use dory_core::ports::{
     Capabilities, Events, FileEntry, FreezeReport, PruneReport, Repository, RepositoryStats, RestoreReport,
-    RestoreRequest, Snapshot, SnapshotReport, SnapshotRequest, VerifyDepth, VerifyReport, WarmReport,
+    RestoreRequest, Snapshot, SnapshotReport, SnapshotRequest, UndoRequest, VerifyDepth, VerifyReport, WarmReport,
 };
 use dory_core::{Error, ErrorKind, Result};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
@@ -148,6 +148,7 @@ impl FakeRepository {
             events,
             capabilities: self.capabilities,
             delete_extra: request.delete_extra,
+            keep: patterns(&request.keep)?,
             contents: &contents,
             progress: Progress::default(),
             report: RestoreReport::default(),
@@ -234,6 +235,20 @@ impl Repository for FakeRepository {
             Err(error) => return call.end(Err(error)),
         };
         call.end(self.write_targets(request, events).await)
+    }
+
+    async fn check_restorable(&self, snapshot: &SnapshotId, mounts: &[MountKey]) -> Result<()> {
+        let keys: Vec<_> = mounts.iter().map(MountKey::as_str).collect();
+        let call = self.begin("check_restorable", format!("({})", keys.join(", ")));
+        let check = |_| self.shared.with_vault(&self.place, |vault| vault.check_restorable(snapshot, mounts));
+        call.end(self.among_readers("check_restorable").and_then(check))
+    }
+
+    async fn prove_undo(&self, request: &UndoRequest) -> Result<()> {
+        let keys: Vec<_> = request.mounts.iter().map(|mount| mount.key.as_str()).collect();
+        let call = self.begin("prove_undo", format!("({})", keys.join(", ")));
+        let prove = |_| self.shared.with_vault(&self.place, |vault| vault.prove_undo(request));
+        call.end(self.among_readers("prove_undo").and_then(prove))
     }
 
     async fn list_snapshots(&self) -> Result<Vec<Snapshot>> {

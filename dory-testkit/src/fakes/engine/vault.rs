@@ -9,7 +9,8 @@ use dory_core::domain::entry_path::EntryPath;
 use dory_core::domain::id::{MountKey, SnapshotId};
 use dory_core::domain::secret::Secret;
 use dory_core::ports::{
-    FileEntry, PruneReport, RepositorySpec, RepositoryStats, Snapshot, SnapshotRequest, VerifyDepth, VerifyReport,
+    FileEntry, PruneReport, RepositorySpec, RepositoryStats, Snapshot, SnapshotRequest, UndoMount, UndoRequest,
+    VerifyDepth, VerifyReport,
 };
 use dory_core::{Error, ErrorKind, Result};
 use jiff::Timestamp;
@@ -160,6 +161,41 @@ impl Vault {
         nodes.filter_map(|(path, node)| Some((path, node.blob()?)))
     }
 
+    pub(super) fn check_restorable(&self, id: &SnapshotId, mounts: &[MountKey]) -> Result<()> {
+        let kept = self.find(id)?;
+        for mount in mounts {
+            kept.node(&EntryPath::new(mount.as_str()))?;
+        }
+        let wanted = |path: &&EntryPath| mounts.iter().any(|mount| path.as_path().starts_with(mount.as_str()));
+        let lost = kept.nodes.iter().filter(|(path, _)| wanted(path)).find_map(|(path, node)| {
+            let blob = node.blob()?;
+            (!self.blobs.contains_key(&blob)).then_some(path)
+        });
+        lost.map_or(Ok(()), |path| {
+            Err(Error::new(ErrorKind::Corrupt, "restore from repository", path.to_string(), "its contents are missing"))
+        })
+    }
+
+    /// Reads what `overwriting` does not hold at the same path.
+    pub(super) fn prove_undo(&self, request: &UndoRequest) -> Result<()> {
+        let undo = self.find(&request.undo)?;
+        let overwriting = request.overwriting.as_ref().map(|id| self.find(id)).transpose()?;
+        for (path, node) in &undo.nodes {
+            let same = |mount: &UndoMount| {
+                let rest = path.as_path().strip_prefix(mount.key.as_str()).ok()?;
+                let there =
+                    overwriting?.nodes.get(&EntryPath::new(Path::new(mount.overwritten_by.as_str()).join(rest)));
+                Some(there.and_then(Node::blob) == node.blob())
+            };
+            if let Some(blob) = node.blob()
+                && !request.mounts.iter().any(|mount| same(mount) == Some(true))
+            {
+                self.contents(&blob, path)?;
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn stats(&self) -> RepositoryStats {
         RepositoryStats {
             stored_bytes: self.blobs.values().map(|contents| contents.len() as u64).sum(),
@@ -174,6 +210,11 @@ impl Vault {
         let middle = contents.len() / 2;
         contents[middle] ^= 1;
         *largest = contents.into();
+    }
+
+    pub(super) fn lose(&mut self) {
+        let largest = self.blobs.iter().max_by_key(|(_, contents)| contents.len()).map(|(id, _)| *id);
+        self.blobs.remove(&largest.expect("something to lose"));
     }
 }
 

@@ -1,6 +1,6 @@
 //! How the fake engine makes a folder equal to what a snapshot holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -8,9 +8,10 @@ use std::os::unix::fs::{FileExt, PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use dory_core::Result;
 use dory_core::domain::event::{Progress, Warning, WarningKind};
 use dory_core::ports::{Capabilities, Events, MountFolder, RestoreReport};
+use dory_core::{ErrorKind, Result};
+use ignore::gitignore::Gitignore;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps, XattrFlags};
 
 use super::node::{Content, Node, attributes_of, entry_path};
@@ -24,6 +25,8 @@ pub(super) struct Writer<'a> {
     pub(super) events: &'a Events,
     pub(super) capabilities: Capabilities,
     pub(super) delete_extra: bool,
+    /// What stays although the snapshot does not hold it.
+    pub(super) keep: Gitignore,
     /// The contents of a file.
     pub(super) contents: &'a (dyn Fn(&Path, &Node) -> Result<Bytes> + Send + Sync),
     pub(super) progress: Progress,
@@ -37,24 +40,36 @@ impl Writer<'_> {
         if self.delete_extra {
             self.remove_extra(key, &target.path, nodes);
         }
+        let mut spoiled = BTreeSet::new();
         for (rest, node) in nodes {
             let contents = if node.blob().is_some() && node.same_as.is_none() {
-                (self.contents)(entry_path(key, rest).as_path(), node)?
+                (self.contents)(entry_path(key, rest).as_path(), node)
             } else {
-                Bytes::new()
+                Ok(Bytes::new())
             };
-            match self.write_inode(&target.path, rest, node, &contents) {
-                Ok(()) => self.report.files += 1,
-                Err(error) => self.warn(WarningKind::NotRestored, key, rest, &error),
+            match contents {
+                Ok(contents) => {
+                    match self.write_inode(&target.path, rest, node, &contents) {
+                        Ok(()) => self.report.files += 1,
+                        Err(error) => self.warn(WarningKind::NotRestored, key, rest, &error),
+                    }
+                    self.report.bytes += contents.len() as u64;
+                }
+                // What has its name stays.
+                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                    self.warn(WarningKind::NotRestored, key, rest, &error);
+                    spoiled.insert(rest.clone());
+                }
+                Err(error) => return Err(error),
             }
-            self.report.bytes += contents.len() as u64;
             self.progress.files += 1;
             self.progress.bytes += node.bytes();
             self.events.progress(self.progress);
             tokio::task::yield_now().await;
         }
         // From the innermost out: what is written into a folder changes its time.
-        for (rest, node) in nodes.iter().rev().filter(|(_, node)| node.same_as.is_none()) {
+        let whole = |(rest, node): &(&PathBuf, &Node)| node.same_as.is_none() && !spoiled.contains(*rest);
+        for (rest, node) in nodes.iter().rev().filter(whole) {
             if let Err(error) = self.dress(&join(&target.path, rest), node) {
                 self.warn(WarningKind::MetadataNotRestored, key, rest, &error);
             }
@@ -72,13 +87,31 @@ impl Writer<'_> {
                 match nodes.get(&rest) {
                     Some(node) if is_folder && node.is_folder() => waiting.push(rest),
                     Some(_) => {}
-                    None => match remove(&entry.path()) {
-                        Ok(count) => self.report.removed += count,
+                    None => match self.remove_unless_kept(&entry.path(), &rest) {
+                        Ok((count, _)) => self.report.removed += count,
                         Err(error) => self.warn(WarningKind::NotRestored, key, &rest, &error),
                     },
                 }
             }
         }
+    }
+
+    /// Removes a path but for what stays and the folders that is in; tells how many inodes went, and whether all did.
+    fn remove_unless_kept(&self, path: &Path, rest: &Path) -> io::Result<(u64, bool)> {
+        let is_folder = fs::symlink_metadata(path)?.is_dir();
+        if self.keep.matched(rest, is_folder).is_ignore() {
+            return Ok((0, false));
+        }
+        let (mut count, mut all) = (0, true);
+        if is_folder {
+            for entry in fs::read_dir(path)? {
+                let name = entry?.file_name();
+                let (more, gone) = self.remove_unless_kept(&path.join(&name), &rest.join(&name))?;
+                count += more;
+                all &= gone;
+            }
+        }
+        Ok(if all { (count + remove(path)?, true) } else { (count, false) })
     }
 
     fn write_inode(&self, root: &Path, rest: &Path, node: &Node, contents: &[u8]) -> io::Result<()> {
@@ -140,7 +173,7 @@ impl Writer<'_> {
         Ok(rustix::fs::utimensat(CWD, real, &times, AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
-    fn warn(&self, kind: WarningKind, key: &str, rest: &Path, error: &io::Error) {
+    fn warn(&self, kind: WarningKind, key: &str, rest: &Path, error: &impl ToString) {
         self.events.warn(Warning { kind, path: entry_path(key, rest), detail: error.to_string() });
     }
 }

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use dory_core::agent::{self, AgentOptions};
 use dory_core::domain::entry_path::EntryPath;
-use dory_core::domain::id::SnapshotId;
+use dory_core::domain::id::{MountKey, SnapshotId};
 use dory_core::domain::policy::EngineKind;
 use dory_core::domain::store_url::StoreUrl;
 use dory_core::ports::{
     BackupEngine, Capabilities, Clock, Events, FileEntry, FreezeReport, HelperNetwork, MountFolder, OpenMode,
     PruneReport, Repository, RepositorySpec, RepositoryStats, RestoreReport, RestoreRequest, Snapshot, SnapshotReport,
-    SnapshotRequest, VerifyDepth, VerifyReport, WarmReport,
+    SnapshotRequest, UndoRequest, VerifyDepth, VerifyReport, WarmReport,
 };
 use dory_core::{Error, ErrorKind, Result};
 use futures_util::FutureExt;
@@ -157,6 +157,14 @@ impl Repository for MountedRepository {
         }
         let request = RestoreRequest { targets: self.map(&request.targets)?, ..request.clone() };
         self.repository.restore(&request, events).await
+    }
+
+    async fn check_restorable(&self, snapshot: &SnapshotId, mounts: &[MountKey]) -> Result<()> {
+        self.repository.check_restorable(snapshot, mounts).await
+    }
+
+    async fn prove_undo(&self, request: &UndoRequest) -> Result<()> {
+        self.repository.prove_undo(request).await
     }
 
     async fn list_snapshots(&self) -> Result<Vec<Snapshot>> {

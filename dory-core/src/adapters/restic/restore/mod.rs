@@ -12,6 +12,7 @@ mod existing;
 mod metadata;
 mod plan;
 mod remove;
+mod replace;
 mod root;
 mod write;
 
@@ -26,16 +27,21 @@ use self::plan::{Planner, Window};
 use self::root::Root;
 use self::write::TreeWriter;
 use super::browse::Browser;
+use super::lock::Lock;
 use super::progress::Tally;
 use super::repository::Session;
 use crate::domain::entry_path::EntryPath;
 use crate::domain::event::{Warning, WarningKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{Events, RestoreReport, RestoreRequest};
+use crate::source::Excludes;
 
 const OPERATION: &str = "restore to";
 
 pub(super) fn run(session: &Session, request: &RestoreRequest, events: &Events) -> Result<RestoreReport> {
+    let keep = Excludes::new(&request.keep)?;
+    let delete_but = request.delete_extra.then_some(&keep);
+    let _lock = Lock::take_if_allowed(session)?;
     let browser = Browser::open(session, &request.snapshot)?;
     // All is found before anything is written.
     let mut mounts = Vec::with_capacity(request.targets.len());
@@ -56,7 +62,7 @@ pub(super) fn run(session: &Session, request: &RestoreRequest, events: &Events) 
     tally.told_to(events, || {
         roots.into_iter().try_for_each(|(key, root, node)| {
             let ledger = Ledger { events, tally: &tally, mount: Path::new(key) };
-            restore_mount(session, &browser, request.delete_extra, (&root, node), &ledger, &mut report)
+            restore_mount(session, &browser, delete_but, (&root, node), &ledger, &mut report)
         })
     })?;
     tally.tell_end(events);
@@ -66,7 +72,7 @@ pub(super) fn run(session: &Session, request: &RestoreRequest, events: &Events) 
 fn restore_mount(
     session: &Session,
     browser: &Browser,
-    delete_extra: bool,
+    delete_but: Option<&Excludes>,
     (root, node): (&Root, Node),
     ledger: &Ledger<'_>,
     report: &mut RestoreReport,
@@ -75,7 +81,7 @@ fn restore_mount(
     let (sender, windows) = mpsc::sync_channel::<Window>(0);
     thread::scope(|scope| {
         let planner = scope.spawn(move || Planner::new(session, browser, root, sender).run(node));
-        let mut writer = TreeWriter::new(root, delete_extra, ledger, report);
+        let mut writer = TreeWriter::new(root, delete_but, ledger, report);
         let written = windows.iter().try_for_each(|window| {
             if session.backend.has_ended() {
                 let reason = "nobody waits for it any more";

@@ -10,16 +10,20 @@ use std::vec;
 
 use rustic_core::DataId;
 use rustic_core::repofile::Node;
+use rustix::fs::{AtFlags, fstatvfs, statat};
 
 use super::existing::{holds, open_folder};
 use super::root::{Root, RootKind};
 use crate::adapters::restic::browse::Browser;
 use crate::adapters::restic::fetch::{Fetcher, Pieces, WINDOW};
 use crate::adapters::restic::repository::Session;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// Steps of one window at most: they take memory too.
 const STEPS: usize = 2048;
+
+/// Bytes that others may need meanwhile: what is planned already and not written yet, above all.
+const MARGIN: u64 = 64 << 20;
 
 /// One thing to do. Names are those in the folder entered last.
 pub(super) enum Step {
@@ -34,7 +38,7 @@ pub(super) enum Step {
     /// Another name for what was made under this path below the root.
     Link(Node, PathBuf),
     /// Begin a regular file.
-    Begin(Node),
+    Begin(Node, Room),
     /// Its next piece, of this length.
     Piece(DataId, u64),
     /// Its next piece is all zeros.
@@ -43,6 +47,15 @@ pub(super) enum Step {
     Commit,
     /// Its contents are not to be had.
     Abandon(Node, String),
+}
+
+/// Where a file is written until it is complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// Beside the old one, which stays until then.
+    Beside,
+    /// In the place of the old one, for there is no room for both; all of its contents have been read once before.
+    InPlace,
 }
 
 /// Steps, and the contents they need.
@@ -166,7 +179,17 @@ impl<'a> Planner<'a> {
         if node.meta.links <= 1 && folder.is_some_and(|folder| holds(folder, &node.name(), &content)) {
             return self.push(Step::Keep(node));
         }
-        self.push(Step::Begin(node))?;
+        let room = self.room_for(&node, folder);
+        if room == Room::InPlace
+            && let Err(error) = self.prove(&content)
+        {
+            return if error.kind() == ErrorKind::Corrupt {
+                self.push(Step::Abandon(node, error.to_string()))
+            } else {
+                Err(error.into())
+            };
+        }
+        self.push(Step::Begin(node, room))?;
         for (id, length) in content {
             if self.fetcher.is_zeros(&id) {
                 self.push(Step::Zeros(length))?;
@@ -178,6 +201,25 @@ impl<'a> Planner<'a> {
             self.push(Step::Piece(id, length))?;
         }
         self.push(Step::Commit)
+    }
+
+    /// A file that is mounted can only be written to. Elsewhere, the new one comes beside the old one if it fits.
+    fn room_for(&self, node: &Node, folder: Option<&OwnedFd>) -> Room {
+        let RootKind::Folder(root) = self.root.kind() else {
+            return Room::InPlace;
+        };
+        let Some(folder) = folder else {
+            return Room::Beside;
+        };
+        let frees = statat(folder, &*node.name(), AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| stat.st_blocks > 0);
+        let room = fstatvfs(root).map_or(u64::MAX, |room| room.f_bavail.saturating_mul(room.f_frsize));
+        if frees && room < node.meta.size.saturating_add(MARGIN) { Room::InPlace } else { Room::Beside }
+    }
+
+    /// Reads contents, to know that they can be had.
+    fn prove(&mut self, content: &[(DataId, u64)]) -> Result<()> {
+        let ids: Vec<_> = content.iter().map(|(id, _)| *id).collect();
+        self.fetcher.stream(&ids, |_| Ok(()))
     }
 
     /// The path under which the same inode was planned before, if it was.

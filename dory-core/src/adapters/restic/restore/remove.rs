@@ -3,9 +3,12 @@
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, StatxAttributes, StatxFlags, openat, statat, statx, unlinkat};
 use rustix::io::Errno;
+
+use crate::source::Excludes;
 
 /// Removes an inode, and if it is a folder all below it; counts what went. Nothing mounted below is entered: then the
 /// folder it is mounted on stays, and that is an error.
@@ -22,17 +25,45 @@ pub(super) fn remove(folder: &OwnedFd, name: &OsStr, count: &mut u64) -> Result<
     }
 }
 
+/// As [`remove`], but for what `keep` covers, and the folders it is in; `below` is the path in the mount. Tells whether
+/// nothing is left.
+pub(super) fn remove_unless(keep: &Excludes, folder: &OwnedFd, below: &Path, count: &mut u64) -> Result<bool, Errno> {
+    let name = below.file_name().ok_or(Errno::INVAL)?;
+    let is_folder = match is_folder(folder, name) {
+        Err(Errno::NOENT) => return Ok(true),
+        is_folder => is_folder?,
+    };
+    if keep.cover(below, is_folder) {
+        return Ok(false);
+    }
+    if !is_folder {
+        return remove(folder, name, count).map(|()| true);
+    }
+    let inner = open_part(folder, name)?;
+    let (mut all, mut first_failure) = (true, None);
+    for name in names(&inner)? {
+        match remove_unless(keep, &inner, &below.join(name), count) {
+            Ok(gone) => all &= gone,
+            Err(error) => drop(first_failure.get_or_insert(error)),
+        }
+    }
+    match first_failure {
+        Some(error) => Err(error),
+        None if all => unlinkat(folder, name, AtFlags::REMOVEDIR).map(|()| {
+            *count += 1;
+            true
+        }),
+        None => Ok(false),
+    }
+}
+
 fn is_folder(folder: &OwnedFd, name: &OsStr) -> Result<bool, Errno> {
     let stat = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
     Ok(FileType::from_raw_mode(stat.st_mode).is_dir())
 }
 
 fn remove_folder(above: &OwnedFd, name: &OsStr, count: &mut u64) -> Result<(), Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let folder = openat(above, name, flags, Mode::empty())?;
-    if is_mounted_on(above, &folder)? {
-        return Err(Errno::BUSY);
-    }
+    let folder = open_part(above, name)?;
     let mut first_failure = None;
     for name in names(&folder)? {
         if let Err(error) = remove(&folder, &name, count) {
@@ -46,6 +77,13 @@ fn remove_folder(above: &OwnedFd, name: &OsStr, count: &mut u64) -> Result<(), E
     unlinkat(above, name, AtFlags::REMOVEDIR)?;
     *count += 1;
     Ok(())
+}
+
+/// Opens a folder that is a part of the one above it.
+fn open_part(above: &OwnedFd, name: &OsStr) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let folder = openat(above, name, flags, Mode::empty())?;
+    if is_mounted_on(above, &folder)? { Err(Errno::BUSY) } else { Ok(folder) }
 }
 
 /// Whether `folder` is not a part of the folder above it, but mounted there.

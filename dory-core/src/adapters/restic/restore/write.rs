@@ -11,25 +11,31 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::contents::ContentWriter;
-use super::plan::{Step, Window};
-use super::remove::{is_mounted_on, names, remove};
+use super::plan::{Room, Step, Window};
+use super::remove::{is_mounted_on, names, remove, remove_unless};
+use super::replace::{discard, draft, put_in_place};
 use super::root::{Root, RootKind};
 use super::{Ledger, fatal, metadata, words};
 use crate::adapters::restic::browse::link_target;
 use crate::domain::event::WarningKind;
 use crate::error::Result;
 use crate::ports::RestoreReport;
+use crate::source::Excludes;
 
 /// Nobody else may look into what is not complete.
 const PRIVATE_FOLDER: Mode = Mode::RWXU;
 const PRIVATE_FILE: Mode = Mode::RUSR.union(Mode::WUSR);
+
+/// What is mounted below a target is no part of it.
+const ELSEWHERES: &str = "something else is mounted here, and was left alone";
 
 const MADE: OFlags = OFlags::NOFOLLOW.union(OFlags::CLOEXEC);
 
 /// Makes a target equal to what the steps say.
 pub(super) struct TreeWriter<'a> {
     root: &'a Root,
-    delete_extra: bool,
+    /// What stays of what the snapshot does not hold; `None` if all of that stays.
+    delete_but: Option<&'a Excludes>,
     ledger: &'a Ledger<'a>,
     report: &'a mut RestoreReport,
     levels: Vec<Level>,
@@ -50,16 +56,18 @@ struct OpenFile {
     node: Node,
     below: PathBuf,
     writer: Option<ContentWriter>,
+    /// The name it has until it is complete; `None` where it is written in the place of the old one.
+    draft: Option<OsString>,
 }
 
 impl<'a> TreeWriter<'a> {
     pub(super) fn new(
         root: &'a Root,
-        delete_extra: bool,
+        delete_but: Option<&'a Excludes>,
         ledger: &'a Ledger<'a>,
         report: &'a mut RestoreReport,
     ) -> Self {
-        Self { root, delete_extra, ledger, report, levels: Vec::new(), passed_over: 0, file: None }
+        Self { root, delete_but, ledger, report, levels: Vec::new(), passed_over: 0, file: None }
     }
 
     /// Carries out a window's steps.
@@ -86,7 +94,7 @@ impl<'a> TreeWriter<'a> {
                     let below = self.below(&node);
                     self.ledger.warn(WarningKind::NotRestored, &below, reason);
                 }
-                Step::Begin(node) => self.begin(node)?,
+                Step::Begin(node, room) => self.begin(node, room)?,
                 Step::Zeros(length) => self.piece(length, |writer| {
                     writer.zeros(length);
                     Ok(())
@@ -135,16 +143,21 @@ impl<'a> TreeWriter<'a> {
             return Ok(());
         }
         let below = self.below(&node);
+        let is_empty = names.is_empty();
         match self.open_level(node, below.clone()) {
             Ok((level, is_new)) => {
-                if self.delete_extra && !is_new {
-                    self.remove_extra(&level, names);
+                if let Some(keep) = self.delete_but.filter(|_| !is_new) {
+                    self.remove_extra(keep, &level, names);
                 }
                 self.levels.push(level);
                 Ok(())
             }
             Err(error) => {
                 self.passed_over = 1;
+                if error == Errno::BUSY && is_empty {
+                    self.ledger.warn(WarningKind::NotKept, &below, ELSEWHERES);
+                    return Ok(());
+                }
                 self.not_restored(&below, error)
             }
         }
@@ -180,20 +193,24 @@ impl<'a> TreeWriter<'a> {
         Ok((Level { node, folder, below }, is_new))
     }
 
-    fn remove_extra(&mut self, level: &Level, mut kept: Vec<OsString>) {
+    fn remove_extra(&mut self, keep: &Excludes, level: &Level, mut kept: Vec<OsString>) {
         kept.sort_unstable();
         let there = match names(&level.folder) {
             Ok(there) => there,
             Err(error) => return self.not_removed(&level.below, error),
         };
         for name in there.into_iter().filter(|name| kept.binary_search(name).is_err()) {
-            if let Err(error) = remove(&level.folder, &name, &mut self.report.removed) {
-                self.not_removed(&level.below.join(name), error);
+            let below = level.below.join(name);
+            if let Err(error) = remove_unless(keep, &level.folder, &below, &mut self.report.removed) {
+                self.not_removed(&below, error);
             }
         }
     }
 
     fn not_removed(&self, below: &Path, error: Errno) {
+        if error == Errno::BUSY {
+            return self.ledger.warn(WarningKind::NotKept, below, ELSEWHERES);
+        }
         let detail = format!("the snapshot does not hold it, and it could not be removed: {}", words(error));
         self.ledger.warn(WarningKind::NotRestored, below, detail);
     }
@@ -232,62 +249,63 @@ impl<'a> TreeWriter<'a> {
     }
 
     fn make(&mut self, folder: &OwnedFd, name: &OsStr, node: &Node) -> Result<OwnedFd, Errno> {
-        self.clear(folder, name)?;
-        let special = |kind, device| mknodat(folder, name, kind, PRIVATE_FILE, device);
-        match &node.node_type {
-            NodeType::Symlink { .. } => symlinkat(link_target(node), folder, name)?,
-            NodeType::Dev { device } => special(FileType::BlockDevice, *device)?,
-            NodeType::Chardev { device } => special(FileType::CharacterDevice, *device)?,
-            NodeType::Fifo => special(FileType::Fifo, 0)?,
-            NodeType::Socket => special(FileType::Socket, 0)?,
-            NodeType::File | NodeType::Dir => return Err(Errno::INVAL),
-        }
+        let special = |name: &OsStr, kind, device| mknodat(folder, name, kind, PRIVATE_FILE, device);
+        let ((), made) = draft(|name| match &node.node_type {
+            NodeType::Symlink { .. } => symlinkat(link_target(node), folder, name),
+            NodeType::Dev { device } => special(name, FileType::BlockDevice, *device),
+            NodeType::Chardev { device } => special(name, FileType::CharacterDevice, *device),
+            NodeType::Fifo => special(name, FileType::Fifo, 0),
+            NodeType::Socket => special(name, FileType::Socket, 0),
+            NodeType::File | NodeType::Dir => Err(Errno::INVAL),
+        })?;
+        put_in_place(folder, &made, name, &mut self.report.removed)?;
         openat(folder, name, MADE | OFlags::PATH, Mode::empty())
     }
 
     fn link(&mut self, folder: &OwnedFd, name: &OsStr, first: &Path) -> Result<OwnedFd, Errno> {
-        self.clear(folder, name)?;
         let inode = self.root.reach(first)?;
         // Linking a descriptor itself takes a privilege; linking what this names does not.
         let path = format!("/proc/self/fd/{}", inode.as_raw_fd());
-        linkat(CWD, path, folder, name, AtFlags::SYMLINK_FOLLOW)?;
+        let ((), made) = draft(|name| linkat(CWD, &path, folder, name, AtFlags::SYMLINK_FOLLOW))?;
+        put_in_place(folder, &made, name, &mut self.report.removed)?;
         Ok(inode)
     }
 
-    /// Takes away what has the name now.
-    fn clear(&mut self, folder: &OwnedFd, name: &OsStr) -> Result<(), Errno> {
-        match unlinkat(folder, name, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(_) => remove(folder, name, &mut self.report.removed),
-        }
-    }
-
-    fn begin(&mut self, node: Node) -> Result<()> {
+    fn begin(&mut self, node: Node, room: Room) -> Result<()> {
         let below = self.below(&node);
         let opened = match (self.levels.pop(), self.root.kind()) {
             (Some(level), _) => {
-                let opened = self.create(&level.folder, &node.name());
+                let opened = self.create(&level.folder, &node.name(), room);
                 self.levels.push(level);
                 opened
             }
-            (None, RootKind::File(file)) => ftruncate(file, 0).and_then(|()| rustix::io::fcntl_dupfd_cloexec(file, 0)),
+            (None, RootKind::File(file)) => {
+                ftruncate(file, 0).and_then(|()| Ok((rustix::io::fcntl_dupfd_cloexec(file, 0)?, None)))
+            }
             (None, RootKind::Folder(_)) => Err(Errno::ISDIR),
         };
-        let writer = match opened {
-            Ok(file) => Some(ContentWriter::new(file)),
+        let (writer, draft) = match opened {
+            Ok((file, draft)) => (Some(ContentWriter::new(file)), draft),
             Err(error) => {
                 self.not_restored(&below, error)?;
-                None
+                (None, None)
             }
         };
-        self.file = Some(OpenFile { node, below, writer });
+        self.file = Some(OpenFile { node, below, writer, draft });
         Ok(())
     }
 
     /// Makes an empty file, always a new one: what has the name now may have other names elsewhere.
-    fn create(&mut self, folder: &OwnedFd, name: &OsStr) -> Result<OwnedFd, Errno> {
-        self.clear(folder, name)?;
-        openat(folder, name, MADE | OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, PRIVATE_FILE)
+    fn create(&mut self, folder: &OwnedFd, name: &OsStr, room: Room) -> Result<(OwnedFd, Option<OsString>), Errno> {
+        let create =
+            |name: &OsStr| openat(folder, name, MADE | OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, PRIVATE_FILE);
+        match room {
+            Room::Beside => draft(create).map(|(file, draft)| (file, Some(draft))),
+            Room::InPlace => {
+                remove(folder, name, &mut 0)?;
+                create(name).map(|file| (file, None))
+            }
+        }
     }
 
     fn piece(&mut self, length: u64, write: impl FnOnce(&mut ContentWriter) -> Result<(), Errno>) -> Result<()> {
@@ -310,18 +328,25 @@ impl<'a> TreeWriter<'a> {
         if let Some(file) = self.file.as_mut().filter(|file| file.writer.is_some()) {
             file.writer = None;
             if let Some(level) = self.levels.last() {
-                // If this fails too, the warning stands all the same.
-                let _ = unlinkat(&level.folder, &*file.node.name(), AtFlags::empty());
+                discard(&level.folder, file.draft.as_deref().unwrap_or(&file.node.name()));
             }
             self.ledger.warn(WarningKind::NotRestored, &file.below, reason);
         }
     }
 
     fn commit(&mut self) -> Result<()> {
-        let Some(OpenFile { node, below, writer: Some(writer) }) = self.file.take() else {
+        let Some(OpenFile { node, below, writer: Some(writer), draft }) = self.file.take() else {
             return Ok(());
         };
-        match writer.finish() {
+        let placed = match (draft, self.levels.last()) {
+            (Some(draft), Some(level)) => {
+                let (folder, removed) = (&level.folder, &mut self.report.removed);
+                let placed = writer.finish().and_then(|()| put_in_place(folder, &draft, &node.name(), removed));
+                placed.inspect_err(|_| discard(folder, &draft))
+            }
+            _ => writer.finish(),
+        };
+        match placed {
             Ok(()) => {
                 self.report.bytes += writer.length();
                 self.done(writer.file(), &node, &below);
