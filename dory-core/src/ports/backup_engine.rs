@@ -175,7 +175,7 @@ pub struct Capabilities {
     pub forgets_single_snapshots: bool,
     /// Files with several names come back as one file.
     pub keeps_hard_links: bool,
-    /// Extended attributes and access lists come back.
+    /// Extended attributes and access lists come back; those named `trusted.*` only where the process may see them.
     pub keeps_extended_attributes: bool,
     /// Holes in files come back as holes.
     pub keeps_holes: bool,

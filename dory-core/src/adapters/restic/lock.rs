@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::backend::StoreBackend;
+use super::open::missing;
 use super::repository::Session;
 use super::seal::{seal, unseal};
 use crate::error::{Error, ErrorKind, Result};
@@ -73,8 +74,11 @@ impl Lock {
     /// Takes a lock, and waits a little for others to let go of theirs.
     ///
     /// # Errors
-    /// `Conflict` where they do not; the store's errors.
+    /// `Conflict` where they do not; `NotFound` without a repository; the store's errors.
     pub(super) fn take(session: &Session, share: Share) -> Result<Self> {
+        if !session.backend.has_config()? {
+            return Err(missing(session.backend.name()));
+        }
         let locks = Locks::of(&session.backend, &session.key);
         let name = locks.write(share)?;
         // Whoever writes theirs later sees ours; whoever wrote theirs before is seen now.

@@ -42,7 +42,7 @@ pub(super) fn unlock(backend: &Arc<StoreBackend>, password: &str, mode: OpenMode
     Ok(key)
 }
 
-fn missing(name: &str) -> Error {
+pub(super) fn missing(name: &str) -> Error {
     Error::new(ErrorKind::NotFound, OPERATION, name, "there is none")
 }
 
