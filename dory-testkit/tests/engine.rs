@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use dory_core::ErrorKind;
 use dory_core::domain::id::MountKey;
 use dory_core::domain::policy::EngineKind;
 use dory_core::ports::{
-    BackupEngine, Events, MountFolder, OpenMode, Repository, RepositorySpec, RestoreRequest, SnapshotReport,
-    SnapshotRequest, VerifyDepth,
+    BackupEngine, EngineEvent, Events, MountFolder, OpenMode, Repository, RepositorySpec, RestoreRequest,
+    SnapshotReport, SnapshotRequest, VerifyDepth,
 };
 use dory_testkit::World;
 use dory_testkit::fakes::FakeEngine;
@@ -51,7 +52,7 @@ async fn backup(repository: &dyn Repository, path: &Path) -> SnapshotReport {
 }
 
 #[tokio::test]
-async fn damage_is_found_and_stops_a_restore() {
+async fn damage_is_found_and_told_by_a_restore() {
     let (engine, folder) = (FakeEngine::new(EngineKind::Restic), tempfile::tempdir().unwrap());
     fs::write(folder.path().join("file"), "contents").unwrap();
     let repository = open(&engine).await;
@@ -66,8 +67,16 @@ async fn damage_is_found_and_stops_a_restore() {
         delete_extra: true,
         keep: Vec::new(),
     };
-    let error = repository.restore(&restore, &Events::ignored()).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    fs::write(folder.path().join("file"), "newer").unwrap();
+    let lost = Arc::new(AtomicU64::new(0));
+    let seen = Arc::clone(&lost);
+    let events = Events::new(move |event| {
+        let loses = matches!(event, EngineEvent::Warning(warning) if warning.kind.loses_data());
+        seen.fetch_add(loses.into(), Ordering::Relaxed);
+    });
+    repository.restore(&restore, &events).await.unwrap();
+    assert_eq!(lost.load(Ordering::Relaxed), 1);
+    assert_eq!(fs::read_to_string(folder.path().join("file")).unwrap(), "newer");
 }
 
 #[tokio::test]

@@ -148,7 +148,9 @@ fn lock_of_a_killed_prune(place: &Place) -> PathBuf {
         .spawn()
         .unwrap();
     let lock = loop {
-        if let Some(lock) = locks(place).pop() {
+        // Before it has its whole name, it is not there yet.
+        if let Some(lock) = locks(place).into_iter().find(|lock| lock.file_name().is_some_and(|name| name.len() == 64))
+        {
             break lock;
         }
         assert!(prune.try_wait().unwrap().is_none(), "restic was done before it was seen");
