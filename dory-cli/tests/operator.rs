@@ -42,7 +42,7 @@ fn a_key_that_is_wrong_is_told_once() {
     bench.dory(&["init"]).succeeded();
     let ran = bench.dory(&["doctor"]).succeeded();
     assert!(ran.stdout.contains("ok      writing"), "{ran:#?}");
-    assert_eq!(files_in(&bench, "store"), 2, "the store's document and its lock, and nothing of the check");
+    assert_eq!(files_in(&bench, "store"), 3, "the store's document, its copy and its lock, and nothing of the check");
     let ran = bench.dory_with(&[("DORY_PASSPHRASE", "wrong")], &["doctor"]);
     assert_eq!(ran.code, Some(7), "{ran:#?}");
     assert_eq!(ran.stdout.matches("not the passphrase").count(), 1, "{ran:#?}");
