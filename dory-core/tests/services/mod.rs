@@ -4,6 +4,8 @@ mod backing_up;
 mod bench;
 mod catalog_calls;
 mod freezing;
+mod guarded;
 mod restoring;
+mod settling;
 mod side_by_side;
 mod sweep;
