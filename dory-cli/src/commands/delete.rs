@@ -18,7 +18,8 @@ pub(super) async fn run(ui: &Ui, dory: &Dory, args: &DeleteArgs) -> Result<Exit>
     }
     ui.say(plans::delete_plan(&plan).trim_end());
     if !args.yes {
-        ui.confirm("This cannot be undone.", &args.backup)?;
+        let warning = plan.frozen.as_ref().map(|frozen| format!("{} ", plans::frozen(frozen))).unwrap_or_default();
+        ui.confirm(&format!("{warning}This cannot be undone."), &args.backup)?;
     }
     let report = dory.run_delete(&plan).await?;
     ui.result(&report, plans::delete_report)?;

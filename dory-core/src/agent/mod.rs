@@ -5,6 +5,8 @@
 //! the frames of [`protocol`]. [`serve`] is the helper's side; [`RemoteEngine`] the host's, a
 //! [`BackupEngine`](crate::ports::BackupEngine) like any other, so services never know where an engine runs.
 
+pub(crate) mod bring_back;
+pub(crate) mod needs;
 pub mod protocol;
 mod remote;
 mod serve;

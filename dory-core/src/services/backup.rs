@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::cancel::{Cancel, CancelOnDrop};
 use super::claim::Claim;
 use super::helper::{HelperPurpose, RunningHelper};
+use super::hooks::HookReport;
 use super::passes::ReadReport;
 use super::run_events::{Phase, RunEvents};
 use super::run_record::RunStart;
@@ -15,6 +16,7 @@ use super::stop_window::StopWindow;
 use super::{Dory, noise};
 use crate::domain::backup::Backup;
 use crate::domain::container::Container;
+use crate::domain::hook::Hooks;
 use crate::domain::id::{BackupId, PointId, ServerName};
 use crate::domain::plan::{Access, BackupPlan, DataUse, choose_mounts, choose_quiet};
 use crate::domain::policy::{Policy, PolicyOverrides};
@@ -38,6 +40,8 @@ pub struct BackupRequest {
     pub origin: PointOrigin,
     /// What a user decided about a container that only looks like the one of a known backup.
     pub history: History,
+    /// Whether the container's hooks stay out of it.
+    pub no_hooks: bool,
 }
 
 /// Whether a container that only looks like that of a known backup goes on with its history.
@@ -68,9 +72,25 @@ pub struct BackupReport {
     /// Set where a container that ran before does not run now. The point is good all the same.
     #[serde(skip)]
     pub containers_down: Option<Error>,
+    /// How the hooks went.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<HookReport>,
+    /// Set where the hook that runs last failed, and that counts. The point is good all the same.
+    #[serde(skip)]
+    pub hook_failed: Option<Error>,
+}
+
+impl BackupReport {
+    /// Whether all that was asked for was done, and nothing looks as if data were lost before.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        let point = &self.point;
+        !point.lost_data() && !point.is_suspect() && self.containers_down.is_none() && self.hook_failed.is_none()
+    }
 }
 
 /// What a plan was made from.
+#[derive(Clone)]
 pub(super) struct Planned {
     pub(super) plan: BackupPlan,
     pub(super) container: Container,
@@ -128,8 +148,11 @@ impl Dory {
             },
         };
         let from_labels = PolicyOverrides::from_labels(&container.labels)?;
-        let from_catalog = known.as_ref().map(|backup| backup.policy.clone()).unwrap_or_default();
-        let policy = request.policy.clone().or(from_catalog).or(from_labels).into_policy();
+        let from_catalog = self.policy_of(known.as_deref()).await?;
+        let mut policy = request.policy.clone().or(from_catalog).or(from_labels).into_policy();
+        if request.no_hooks {
+            policy.hooks = Hooks::default();
+        }
         self.engine(policy.engine)?.check_options(&policy.engine_options)?;
 
         let (mounts, left_out) = choose_mounts(&container, &forbidden);
@@ -137,7 +160,12 @@ impl Dory {
             return Err(without_data(&container, &left_out));
         }
         let all = self.runtime()?.list_containers().await?;
-        let data_use = DataUse { target: Some(&container), data: &mounts, access: Access::Read(policy.stop) };
+        let data_use = DataUse {
+            target: Some(&container),
+            data: &mounts,
+            access: Access::Read(policy.stop),
+            healthy_timeout: policy.healthy_timeout,
+        };
         let (quiet, left_running) = choose_quiet(data_use, &all, &forbidden)?;
         let backup = match &known {
             Some(known) => known.id.clone(),
@@ -164,6 +192,7 @@ impl Dory {
         events: &RunEvents,
     ) -> Result<BackupReport> {
         let run = self.begin_run(RunKind::Backup)?;
+        let events = &run.log.listening(events);
         events.phase(Phase::Prepare);
         let first = cancel
             .or(async {
@@ -178,10 +207,15 @@ impl Dory {
                 return Err(error);
             }
         };
-        let result = self.read_and_record(request, &planned, repository.as_ref(), &run, cancel, events).await;
+        let mut hooks = self.hooks(&planned, &run, events);
+        let result = match hooks.before(cancel).await {
+            Ok(()) => self.read_and_record(request, &planned, repository.as_ref(), &run, cancel, events).await,
+            Err(error) => Err(error),
+        };
+        let result = hooks.after(result).await;
         helper.close().await;
         let (point, complete) = match &result {
-            Ok(report) => (Some(report.point.id), !report.point.lost_data() && report.containers_down.is_none()),
+            Ok(report) => (Some(report.point.id), report.is_complete()),
             Err(_) => (None, false),
         };
         self.end_run(&run, &planned.plan.backup, point, complete, result.as_ref().err()).await;
@@ -211,6 +245,7 @@ impl Dory {
             if !same_scratch || (&planned.holds, &planned.plan.mounts) != (&first.holds, &first.plan.mounts) {
                 return Err(changed_meanwhile(&planned.container));
             }
+            let planned = self.settle(&planned).await?;
             let plan = &planned.plan;
             let Policy { engine, engine_options, .. } = &plan.policy;
             let repository =
@@ -261,12 +296,14 @@ impl Dory {
         cancel: &Cancel,
         events: &RunEvents,
     ) -> Result<BackupReport> {
-        let plan = &planned.plan;
         let id = PointId::new(run.started_at, noise()?);
         let (runtime, clock) = (self.runtime()?, Arc::clone(&self.clock));
 
         let pass = self.pass(planned, repository, id, events)?;
         let warmed = cancel.or(pass.warm_up()).await?;
+        // Preparing and reading ahead take their time, and containers come, go and start meanwhile.
+        let planned = &cancel.or(self.settle(planned)).await?;
+        let plan = &planned.plan;
         let (window, quieted) =
             cancel_before(cancel, StopWindow::open(runtime, clock, &plan.quiet, events.clone())).await?;
         let taken_at = window.quiet_since();
@@ -292,16 +329,20 @@ impl Dory {
 
         events.phase(Phase::Record);
         let frozen = read.frozen;
-        let point = RestorePoint {
-            id,
-            taken_at,
-            origin: request.origin,
-            name: request.point_name.clone(),
-            description: request.point_description.clone(),
-            stop_window,
-            elapsed: self.elapsed(run),
-            ..point_of(planned, run, id, taken_at, read)
-        };
+        let point = self.judged(
+            planned,
+            RestorePoint {
+                id,
+                taken_at,
+                origin: request.origin,
+                name: request.point_name.clone(),
+                description: request.point_description.clone(),
+                stop_window,
+                elapsed: self.elapsed(run),
+                ..point_of(planned, run, id, taken_at, read)
+            },
+            run,
+        );
         let add = |backup: &mut Backup| {
             backup.add_point(point.clone());
             Ok(())
@@ -314,6 +355,8 @@ impl Dory {
             point,
             frozen,
             containers_down,
+            hooks: Vec::new(),
+            hook_failed: None,
         })
     }
 }
@@ -347,6 +390,9 @@ pub(super) fn point_of(
             bytes: read.snapshot.bytes,
             stored_bytes: read.snapshot.stored_bytes,
         },
+        mount_sizes: read.snapshot.mounts,
+        exclude: planned.plan.policy.exclude.clone(),
+        suspect: None,
         warnings: read.warnings,
         warning_count: read.warning_count,
         name: None,
@@ -355,7 +401,7 @@ pub(super) fn point_of(
     }
 }
 
-fn changed_meanwhile(container: &Container) -> Error {
+pub(super) fn changed_meanwhile(container: &Container) -> Error {
     let reason = "its mounts, or the containers that use the same data, changed at this very moment";
     Error::new(ErrorKind::Conflict, "back up container", container.name.as_str(), reason)
         .with_hint("run the command again")

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Dory;
-use crate::domain::backup::{Backup, PointChoice};
+use crate::domain::backup::{Backup, PointChoice, SealedHooks};
+use crate::domain::hook::{HookMoment, HookOverrides, HookSettings};
 use crate::domain::id::{PointId, ServerName};
+use crate::domain::keys::MasterKey;
 use crate::domain::policy::PolicyOverrides;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -22,8 +24,10 @@ pub struct BackupEdit {
     pub metadata: BTreeMap<String, Option<String>>,
     /// Whether `backup --all` takes it: `Some(None)` leaves it to the label.
     pub marked: Option<Option<bool>>,
-    /// What to set of its policy.
+    /// What to set of its policy. Hooks are kept with the seal of the fleet's passphrase.
     pub policy: PolicyOverrides,
+    /// Hooks to remove, before those of the policy are set.
+    pub remove_hooks: Vec<HookMoment>,
 }
 
 /// What to change about a point; `None` leaves a thing as it is, and empty words remove it.
@@ -49,12 +53,28 @@ impl Dory {
         if let Some(engine) = edit.policy.engine.or(backup.policy.engine) {
             self.engine(engine)?.check_options(&edit.policy.engine_options)?;
         }
+        let key = self.open_fleet().await?.1.as_ref();
         self.catalog
             .update_backup(&backup.id, |backup| {
+                let hooks = edited_hooks(edit, backup, key)?;
                 apply(edit, backup);
+                backup.hooks = sealed(hooks, backup, key)?;
                 Ok(())
             })
             .await
+    }
+
+    /// What the catalog says about how a backup is made, its hooks proven.
+    ///
+    /// # Errors
+    /// As for [`Backup::proven_hooks`].
+    pub(super) async fn policy_of(&self, backup: Option<&Backup>) -> Result<PolicyOverrides> {
+        let Some(backup) = backup else { return Ok(PolicyOverrides::default()) };
+        let hooks = match backup.hooks {
+            Some(_) => backup.proven_hooks(self.open_fleet().await?.1.as_ref())?,
+            None => HookOverrides::default(),
+        };
+        Ok(PolicyOverrides { hooks, ..backup.policy.clone() })
     }
 
     /// Changes a point, and gives its id.
@@ -137,6 +157,35 @@ pub(super) fn check_point_name(name: &str) -> Result<()> {
     }
 }
 
+/// The hooks as they are to be. What nobody can prove may be removed and replaced, but not built upon.
+fn edited_hooks(edit: &BackupEdit, backup: &Backup, key: Option<&MasterKey>) -> Result<HookOverrides> {
+    let removed = |moment| edit.remove_hooks.contains(&moment);
+    let mut hooks = if removed(HookMoment::Pre) && removed(HookMoment::Post) {
+        HookOverrides::default()
+    } else {
+        backup.proven_hooks(key)?
+    };
+    if removed(HookMoment::Pre) {
+        hooks.pre = HookSettings::default();
+    }
+    if removed(HookMoment::Post) {
+        hooks.post = HookSettings::default();
+    }
+    Ok(edit.policy.hooks.clone().or(hooks))
+}
+
+fn sealed(hooks: HookOverrides, backup: &Backup, key: Option<&MasterKey>) -> Result<Option<SealedHooks>> {
+    if hooks == HookOverrides::default() {
+        return Ok(None);
+    }
+    let Some(key) = key else {
+        let reason = "without a passphrase, whoever can write to the store could run commands in containers";
+        return Err(Error::new(ErrorKind::Unsupported, "keep hooks for backup", backup.id.as_str(), reason)
+            .with_hint("set the labels `dory.pre` and `dory.post` on the container instead"));
+    };
+    SealedHooks::new(key, &backup.id, &backup.server, hooks).map(Some)
+}
+
 fn apply(edit: &BackupEdit, backup: &mut Backup) {
     if let Some(name) = &edit.name {
         backup.name.clone_from(name);
@@ -154,7 +203,8 @@ fn apply(edit: &BackupEdit, backup: &mut Backup) {
     if let Some(marked) = edit.marked {
         backup.marked = marked;
     }
-    backup.policy = edit.policy.clone().or(std::mem::take(&mut backup.policy));
+    let policy = PolicyOverrides { hooks: HookOverrides::default(), ..edit.policy.clone() };
+    backup.policy = policy.or(std::mem::take(&mut backup.policy));
 }
 
 fn set(field: &mut Option<String>, to: Option<&str>) {

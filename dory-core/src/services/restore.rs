@@ -9,6 +9,7 @@ use super::Dory;
 use super::backup::{Planned, point_of};
 use super::cancel::{Cancel, CancelOnDrop};
 use super::helper::{HelperPurpose, RunningHelper, folder_of};
+use super::mount_state::{MountState, MountStates};
 use super::noise;
 use super::restore_plan::{PlannedRestore, RestoreChoice, RestorePlan};
 use super::run_events::{Phase, RunEvents};
@@ -17,6 +18,7 @@ use super::stop_window::StopWindow;
 use crate::domain::backup::Backup;
 use crate::domain::entry_path::EntryPath;
 use crate::domain::event::Warning;
+use crate::domain::hook::Hooks;
 use crate::domain::id::{BackupId, PointId, SnapshotId};
 use crate::domain::plan::BackupPlan;
 use crate::domain::policy::{Policy, PolicyOverrides};
@@ -55,7 +57,7 @@ impl RestoreOutcome {
     /// The command that brings back what was there before, where a safety point holds it.
     #[must_use]
     pub fn undo_command(&self) -> Option<String> {
-        self.safety_point.map(|point| format!("dory restore {} --at {point}", self.plan.home))
+        self.safety_point.map(|point| self.plan.undo_command(point))
     }
 }
 
@@ -98,6 +100,7 @@ impl Dory {
         events: &RunEvents,
     ) -> Result<RestoreOutcome> {
         let run = self.begin_run(RunKind::Restore)?;
+        let events = &run.log.listening(events);
         events.phase(Phase::Prepare);
         let (planned, safety, helper) = self.prepare_restore(choice, &run, cancel).await?;
         let result = self.restore_in_window(&planned, safety, helper, &run, cancel, events).await;
@@ -198,7 +201,8 @@ impl Dory {
         };
         let from_labels = PolicyOverrides::from_labels(&container.labels)?;
         let from_catalog = known.as_ref().map(|backup| backup.policy.clone()).unwrap_or_default();
-        let policy = Policy { exclude: Vec::new(), ..from_catalog.or(from_labels).into_policy() };
+        let from_both = from_catalog.or(from_labels).into_policy();
+        let policy = Policy { exclude: Vec::new(), hooks: Hooks::default(), ..from_both };
         let plan = BackupPlan {
             backup: home.clone(),
             is_new: known.is_none(),
@@ -244,11 +248,13 @@ impl Dory {
         };
 
         let gathered = Arc::new(Mutex::new(Vec::new()));
-        let written = cancel.or(self.overwrite(planned, repository.as_ref(), Arc::clone(&gathered), events)).await;
+        let states = MountStates::new(&planned.plan, events);
+        let writing = self.overwrite(planned, repository.as_ref(), &states, Arc::clone(&gathered), events);
+        let written = cancel.or(writing).await;
         helper.close().await;
         let report = match written {
             Ok(report) => report,
-            Err(error) => return self.roll_back(planned, kept, window, error, run, events).await,
+            Err(error) => return self.roll_back(planned, kept, &states, window, error, run).await,
         };
         let closed = window.close().await;
         let stop_window = closed.length;
@@ -294,6 +300,7 @@ impl Dory {
         &self,
         planned: &PlannedRestore,
         repository: &dyn Repository,
+        states: &MountStates,
         warnings: Arc<Mutex<Vec<Warning>>>,
         events: &RunEvents,
     ) -> Result<RestoreReport> {
@@ -304,19 +311,16 @@ impl Dory {
             }
         });
         let mut total = RestoreReport::default();
-        for delete_extra in [true, false] {
-            let targets: Vec<MountFolder> = planned
-                .plan
-                .mounts
-                .iter()
-                .filter(|mount| mount.delete_extra == delete_extra)
-                .map(|mount| MountFolder { key: mount.key.clone(), path: folder_of(&mount.to).path })
-                .collect();
-            if targets.is_empty() {
-                continue;
-            }
-            let request = RestoreRequest { snapshot: planned.point.snapshot.clone(), targets, delete_extra };
+        // One by one, so that it is known at each moment which is whole.
+        for mount in &planned.plan.mounts {
+            states.set(mount, MountState::HalfWritten);
+            let request = RestoreRequest {
+                snapshot: planned.point.snapshot.clone(),
+                targets: vec![MountFolder { key: mount.key.clone(), path: folder_of(&mount.to).path }],
+                delete_extra: mount.delete_extra,
+            };
             let report = repository.restore(&request, &engine_events).await?;
+            states.set(mount, MountState::Restored);
             total.files += report.files;
             total.bytes += report.bytes;
             total.removed += report.removed;
@@ -329,15 +333,15 @@ impl Dory {
         &self,
         planned: &PlannedRestore,
         kept: Option<(PointId, SnapshotId)>,
+        states: &MountStates,
         window: StopWindow,
         failure: Error,
         run: &RunStart,
-        events: &RunEvents,
     ) -> Result<RestoreOutcome> {
-        events.phase(Phase::RollBack);
+        states.events().phase(Phase::RollBack);
         let home = &planned.plan.home;
         let rolled_back = match &kept {
-            Some((_, snapshot)) => self.put_back(planned, home, snapshot, run, events).await,
+            Some((_, snapshot)) => self.put_back(planned, home, snapshot, states, run).await,
             None => Err(Error::new(ErrorKind::Unsupported, "roll back", "", "there is no safety point")),
         };
         match rolled_back {
@@ -346,7 +350,7 @@ impl Dory {
                     failure.kind(),
                     "restore backup",
                     &planned.backup.name,
-                    "it failed, and everything is as it was before",
+                    format!("it failed, and everything is as it was before: {}", states.words()),
                 )
                 .with_source(failure)
             })),
@@ -354,12 +358,14 @@ impl Dory {
                 let names = window.leave_down();
                 let hint = match &kept {
                     Some((point, _)) => {
-                        format!("run `dory restore {home} --at {point}` to go back, or the same restore again")
+                        let undo = planned.plan.undo_command(*point);
+                        format!("run `{undo}` to go back, or the same restore again")
                     }
                     None => "run the same restore again".to_owned(),
                 };
                 tracing::error!(%error, "a failed restore could not be rolled back");
-                let reason = "a restore into its data failed half-way, so it was not started again";
+                let words = states.words();
+                let reason = format!("a restore into its data failed half-way, so it was not started again: {words}");
                 Err(Error::new(ErrorKind::ContainerDown, "start", names.join("`, `"), reason)
                     .with_hint(hint)
                     .with_source(failure))
@@ -372,8 +378,8 @@ impl Dory {
         planned: &PlannedRestore,
         home: &BackupId,
         snapshot: &SnapshotId,
+        states: &MountStates,
         run: &RunStart,
-        events: &RunEvents,
     ) -> Result<()> {
         let backup = self.catalog.backup(home).await?;
         let point = backup.points.iter().find(|point| point.snapshot == *snapshot);
@@ -382,12 +388,17 @@ impl Dory {
         let restored = async {
             let options = &backup.policy.engine_options;
             let repository = self.open_in_helper(&helper, home, engine, options, OpenMode::Existing).await?;
-            let targets = planned.plan.mounts.iter().map(|mount| folder_of(&mount.to)).collect();
-            let request = RestoreRequest { snapshot: snapshot.clone(), targets, delete_extra: true };
-            repository.restore(&request, &events.for_engine(|_| ())).await
+            for mount in planned.plan.mounts.iter().filter(|mount| states.is_touched(mount)) {
+                states.set(mount, MountState::HalfWritten);
+                let targets = vec![folder_of(&mount.to)];
+                let request = RestoreRequest { snapshot: snapshot.clone(), targets, delete_extra: true };
+                repository.restore(&request, &states.events().for_engine(|_| ())).await?;
+                states.set(mount, MountState::RolledBack);
+            }
+            Ok(())
         };
         let restored = restored.await;
         helper.close().await;
-        restored.map(drop)
+        restored
     }
 }

@@ -10,6 +10,7 @@ use rustic_core::{BackupOptions, FileType, Id, ParentOptions, ReadBackend, ReadS
 
 use super::freeze::HotMemory;
 use super::keep;
+use super::measured::Measured;
 use super::open::indexed_for_writing;
 use super::progress::{CountingBars, Tally};
 use super::repository::Session;
@@ -29,7 +30,7 @@ const PROGRAM: &str = concat!("dory ", env!("CARGO_PKG_VERSION"));
 pub(super) fn run(session: &Session, request: &SnapshotRequest, events: &Events) -> Result<SnapshotReport> {
     let tally = Tally::new();
     let ledger = Ledger::new(tally.clone(), events.clone());
-    let source = VolumeSource::new(Mounts::new(request)?, ledger.clone(), session.ended());
+    let source = Measured::new(VolumeSource::new(Mounts::new(request)?, ledger.clone(), session.ended()));
     let index_before = index_files(session)?;
     let snapshot = tally.told_to(events, || archive(session, &tally, request, request.parent.as_ref(), &source))?;
     keep_from_pruning(session, &index_before)?;
@@ -41,6 +42,7 @@ pub(super) fn run(session: &Session, request: &SnapshotRequest, events: &Events)
         bytes: summary.total_bytes_processed,
         stored_bytes: session.backend.written(),
         files_changed: summary.files_new + summary.files_changed,
+        mounts: source.sizes(),
     })
 }
 
@@ -55,12 +57,12 @@ pub(super) fn run_frozen(
     let tally = Tally::new();
     let ledger = Ledger::new(tally.clone(), events.clone());
     let parent = frozen.serve(&session.backend)?;
-    let source = FrozenSource {
+    let source = Measured::new(FrozenSource {
         frozen: Arc::clone(&frozen.frozen),
         memory: Arc::new(HotMemory::new(session, frozen.snapshot.clone())),
         ledger: ledger.clone(),
         backend: Arc::clone(&session.backend),
-    };
+    });
     let snapshot = tally.told_to(events, || archive(session, &tally, request, Some(&parent), &source))?;
     keep_from_pruning(session, &frozen.index_files)?;
     tally.tell_end(events);
@@ -70,6 +72,7 @@ pub(super) fn run_frozen(
         bytes: summary(&snapshot)?.total_bytes_processed,
         stored_bytes: frozen.stored_bytes + session.backend.written(),
         files_changed: frozen.frozen.news(),
+        mounts: source.sizes(),
     })
 }
 

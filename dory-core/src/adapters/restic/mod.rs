@@ -12,6 +12,7 @@ mod fetch;
 mod freeze;
 mod go_mode;
 mod keep;
+mod measured;
 mod open;
 mod progress;
 mod repository;
