@@ -135,7 +135,7 @@ impl Error {
 
     /// Adds the innermost cause alone, in its own words: what libraries make of one on its way up says the same again.
     #[must_use]
-    pub(crate) fn with_root_of(self, source: &(dyn StdError + 'static)) -> Self {
+    pub fn with_root_of(self, source: &(dyn StdError + 'static)) -> Self {
         let root = std::iter::successors(Some(source), |&cause| cause.source()).last();
         self.with_source(root.unwrap_or(source).to_string())
     }

@@ -5,6 +5,11 @@
 //! as fast as it can, while containers stand still, and tells by a [`Manifest`] of what was read before which files
 //! changed since; a [`Frozen`] source keeps what those hold aside in [`Scratch`], so that containers can go on.
 
+#![cfg_attr(
+    not(all(feature = "duplicity", feature = "restic")),
+    allow(dead_code, unused_imports, reason = "each of the two engines uses its part of it")
+)]
+
 mod blocks;
 mod capture;
 mod cold_copy;
