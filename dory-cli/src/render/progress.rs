@@ -86,8 +86,7 @@ impl Screen {
                 self.bar.set_message(self.state.phase);
             }
             RunEvent::Founded { store } => {
-                let line =
-                    format!("{store} held nothing and was set up: keep the passphrase, without it nobody can read it");
+                let line = format!("{store} held nothing, and is set up as a new store now");
                 self.bar.suspend(|| self.ui.warn(&line));
             }
             RunEvent::Quieting { container, mode: StopMode::Stop } => self.line(&format!("stopping {container}")),
