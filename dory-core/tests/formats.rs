@@ -39,6 +39,14 @@ fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
+fn fleet() -> Fleet {
+    Fleet {
+        id: "01K9ZZZZZZZZZZZZZZZZZZZZZX".into(),
+        created_at: at("2026-11-01T00:00:00Z"),
+        encryption: FleetEncryption::Passphrase { check: "b3".repeat(32) },
+    }
+}
+
 fn backup() -> Backup {
     let container_id = ContainerId::parse("4f1c".repeat(16)).unwrap();
     let container = ContainerName::parse("shop-db-1").unwrap();
@@ -147,11 +155,7 @@ async fn a_backup_document_whose_point_left_something_out() {
 
 #[tokio::test]
 async fn a_fleet_document() {
-    let fleet = Fleet {
-        id: "01K9ZZZZZZZZZZZZZZZZZZZZZX".into(),
-        created_at: at("2026-11-01T00:00:00Z"),
-        encryption: FleetEncryption::Passphrase { check: "b3".repeat(32) },
-    };
+    let fleet = fleet();
     let (memory, catalog) = store();
     catalog.create_fleet(&fleet).await.unwrap();
     let written = memory.peek("dory.json").unwrap();
@@ -240,11 +244,7 @@ async fn a_change_keeps_what_a_newer_version_wrote() {
 
 #[tokio::test]
 async fn a_lost_fleet_document_comes_back_from_a_copy() {
-    let fleet = Fleet {
-        id: "01K9ZZZZZZZZZZZZZZZZZZZZZX".into(),
-        created_at: at("2026-11-01T00:00:00Z"),
-        encryption: FleetEncryption::Passphrase { check: "b3".repeat(32) },
-    };
+    let fleet = fleet();
     let (memory, catalog) = store();
     catalog.create_fleet(&fleet).await.unwrap();
     memory.port().delete(&DocumentKey::parse("dory.json").unwrap()).await.unwrap();

@@ -14,7 +14,7 @@ use super::notes::Notes;
 use crate::domain::event::WarningKind;
 
 /// The names in a folder, in the order of their bytes.
-pub(super) fn names(folder: &OwnedFd) -> Result<Vec<OsString>, Errno> {
+pub(crate) fn names(folder: &OwnedFd) -> Result<Vec<OsString>, Errno> {
     let mut names = Vec::new();
     for entry in Dir::read_from(folder)? {
         let entry = entry?;

@@ -30,6 +30,7 @@ pub(crate) use blocks::BlockHasher;
 pub(crate) use capture::{Capture, Captured, Changed, Contents};
 pub(crate) use cold_copy::{ColdCopy, probe_clones};
 pub(crate) use exclude::Excludes;
+pub(crate) use folder::names;
 pub(crate) use frozen::{Frozen, FrozenFile, Memory, Step, UnchangedFile};
 pub(crate) use inode::{Attributes, Look, Moment, Place};
 pub(crate) use manifest::Manifest;

@@ -1,14 +1,13 @@
 //! Removing what a target holds and should not, without leaving the target.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, StatxAttributes, StatxFlags, openat, statat, statx, unlinkat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, StatxAttributes, StatxFlags, openat, statat, statx, unlinkat};
 use rustix::io::Errno;
 
-use crate::source::Excludes;
+use crate::source::{Excludes, names};
 
 /// Removes an inode, and if it is a folder all below it; counts what went. Nothing mounted below is entered: then the
 /// folder it is mounted on stays, and that is an error.
@@ -95,17 +94,4 @@ pub(super) fn is_mounted_on(above: &OwnedFd, folder: &OwnedFd) -> Result<bool, E
     }
     let outer = look(above)?;
     Ok((inner.stx_dev_major, inner.stx_dev_minor) != (outer.stx_dev_major, outer.stx_dev_minor))
-}
-
-/// The names in a folder.
-pub(super) fn names(folder: &OwnedFd) -> Result<Vec<OsString>, Errno> {
-    let mut names = Vec::new();
-    for entry in Dir::read_from(folder)? {
-        let entry = entry?;
-        let name = entry.file_name().to_bytes();
-        if name != b"." && name != b".." {
-            names.push(OsStr::from_bytes(name).to_os_string());
-        }
-    }
-    Ok(names)
 }

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use super::contents::ContentWriter;
 use super::plan::{Room, Step, Window};
-use super::remove::{is_mounted_on, names, remove, remove_unless};
+use super::remove::{is_mounted_on, remove, remove_unless};
 use super::replace::{discard, draft, put_in_place};
 use super::root::{Root, RootKind};
 use super::{Ledger, fatal, metadata, words};
@@ -20,7 +20,7 @@ use crate::adapters::restic::browse::link_target;
 use crate::domain::event::WarningKind;
 use crate::error::Result;
 use crate::ports::RestoreReport;
-use crate::source::Excludes;
+use crate::source::{Excludes, names};
 
 /// Nobody else may look into what is not complete.
 const PRIVATE_FOLDER: Mode = Mode::RWXU;
