@@ -1,8 +1,10 @@
 //! What can be typed.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use dory_core::services::Guarding;
 
 use crate::exit;
 
@@ -103,6 +105,9 @@ pub enum Command {
     /// Work as an engine inside a helper; Dory starts this itself
     #[command(hide = true)]
     Agent,
+    /// Bring containers back if Dory dies; Dory starts this itself
+    #[command(hide = true)]
+    Guard(GuardArgs),
 }
 
 /// See [`Command::Init`].
@@ -158,6 +163,9 @@ pub struct BackupArgs {
     /// Go on with the history of this backup although only a name ties it to the container
     #[arg(long = "continue", value_name = "BACKUP-ID", conflicts_with = "all")]
     pub continue_backup: Option<String>,
+    /// Who brings containers back if Dory dies.
+    #[command(flatten)]
+    pub guarding: GuardingArgs,
     /// Show what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -210,6 +218,9 @@ pub struct RestoreArgs {
     /// Remove files that the point does not hold from bind mounts too; from volumes they are always removed
     #[arg(long)]
     pub delete_extra: bool,
+    /// Who brings containers back if Dory dies.
+    #[command(flatten)]
+    pub guarding: GuardingArgs,
     /// Show what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -306,6 +317,38 @@ pub struct MarkArgs {
 pub struct KeyArgs {
     /// The backup: its id, its name, or its container's name
     pub backup: String,
+}
+
+/// See [`Command::Guard`].
+#[derive(Debug, Args)]
+pub struct GuardArgs {
+    /// The run to guard
+    pub run: String,
+}
+
+/// Who brings containers back if Dory dies.
+#[derive(Debug, Args)]
+pub struct GuardingArgs {
+    /// Run no guardian, the second helper that starts containers again if Dory dies
+    #[arg(long)]
+    pub no_guardian: bool,
+    /// Let the guardian end the run when containers stood still for so long: `90s`, `30m`, `2h`
+    #[arg(long, value_name = "TIME", value_parser = stop_limit, conflicts_with = "no_guardian", default_value = "24h")]
+    pub stop_limit: Duration,
+}
+
+impl From<&GuardingArgs> for Guarding {
+    fn from(args: &GuardingArgs) -> Self {
+        if args.no_guardian { Self::Off } else { Self::On { stop_limit: args.stop_limit } }
+    }
+}
+
+fn stop_limit(text: &str) -> Result<Duration, String> {
+    let limit: jiff::SignedDuration = text.parse().map_err(|_| "write it as `90s`, `30m` or `2h`".to_owned())?;
+    match Duration::try_from(limit) {
+        Ok(limit) if limit >= Duration::from_secs(1) => Ok(limit),
+        _ => Err("a second is the least".to_owned()),
+    }
 }
 
 /// See [`Command::Completions`].

@@ -31,8 +31,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return if error.use_stderr() { Exit::Usage.into() } else { Exit::Success.into() };
         }
     };
-    if matches!(arguments.command, Command::Agent) {
-        return commands::agent::run();
+    match &arguments.command {
+        Command::Agent => return commands::agent::run(),
+        Command::Guard(args) => return commands::guard::run(args),
+        _ => {}
     }
     let ui = Ui::new(&arguments.global);
     start_logging(arguments.global.verbose);

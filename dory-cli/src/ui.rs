@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use anstyle::{AnsiColor, Style};
+use dory_core::services::Settled;
 use dory_core::{Error, ErrorKind};
 use serde::Serialize;
 use tokio::io::AsyncWrite;
@@ -83,6 +84,20 @@ impl Ui {
     pub fn warn(&self, line: &str) {
         if !self.json {
             to_stderr(&format!("{}: {line}", self.paint(YELLOW, "warning")));
+        }
+    }
+
+    /// Tells of a run that was broken off, also when quiet. It is no failure of this command.
+    pub fn tell_settled(&self, settled: &Settled) {
+        let error = settled.to_error();
+        if self.json {
+            let report = serde_json::json!({ "interrupted_run": settled, "error": error.to_record() });
+            to_stderr(&serde_json::to_string_pretty(&report).unwrap_or_else(|_| error.to_string()));
+            return;
+        }
+        self.warn(&error.to_string());
+        if let Some(hint) = error.hint() {
+            to_stderr(&format!("{}: {hint}", self.paint(BOLD, "hint")));
         }
     }
 

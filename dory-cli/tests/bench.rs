@@ -74,7 +74,12 @@ impl Bench {
 
     /// Starts `dory backup` and waits until it stops the container.
     pub(crate) fn backup_that_stops(&self) -> RunningBackup {
-        let mut child = self.command(&[], &["backup", &self.name]).spawn().unwrap();
+        self.starts_to_stop(&["backup", &self.name])
+    }
+
+    /// Starts `dory` and waits until it stops the container.
+    pub(crate) fn starts_to_stop(&self, arguments: &[&str]) -> RunningBackup {
+        let mut child = self.command(&[], arguments).spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let (awaited, mut heard) = (format!("stopping {}\n", self.name), String::new());
         while !heard.ends_with(&awaited) {
@@ -121,6 +126,23 @@ impl Bench {
         docker(&["ps", "-aq", "--filter", &filter]).lines().map(str::to_owned).collect()
     }
 
+    /// The guardian of this container's run.
+    pub(crate) fn guardian(&self) -> String {
+        let role = "label=dory.helper.role=guardian";
+        let guardians = docker(&["ps", "-aq", "--filter", role]);
+        let own = self.helpers();
+        guardians.lines().find(|id| own.iter().any(|own| own == id)).expect("a guardian").to_owned()
+    }
+
+    /// Waits until the container runs, for at most as long as a guardian may need.
+    pub(crate) fn runs_again_soon(&self) {
+        let end = Instant::now() + Duration::from_secs(10);
+        while !self.runs() {
+            assert!(Instant::now() < end, "the container was left down");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// Waits until no helper runs; the engine may still be removing what is left of it.
     pub(crate) fn wait_until_no_helper_runs(&self) {
         let end = Instant::now() + Duration::from_secs(30);
@@ -153,13 +175,18 @@ pub(crate) struct RunningBackup {
 }
 
 impl RunningBackup {
-    /// Sends a signal (`INT`), and gives how the command ended.
-    pub(crate) fn ends_by(mut self, signal: &str) -> Ran {
-        let sent = Command::new("kill").args(["-s", signal, &self.child.id().to_string()]).status().unwrap();
-        assert!(sent.success());
+    /// Gives how the command ended by itself.
+    pub(crate) fn ends(mut self) -> Ran {
         let mut rest = String::new();
         std::io::Read::read_to_string(&mut self.stderr, &mut rest).unwrap();
         Ran { stderr: rest, ..Ran::of(&self.child.wait_with_output().unwrap()) }
+    }
+
+    /// Sends a signal (`INT`), and gives how the command ended.
+    pub(crate) fn ends_by(self, signal: &str) -> Ran {
+        let sent = Command::new("kill").args(["-s", signal, &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        self.ends()
     }
 }
 

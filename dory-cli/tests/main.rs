@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail by panicking")]
 
 mod bench;
+mod dockerd_killed;
+mod guarded;
 mod help;
 mod interrupted;
 mod operator;

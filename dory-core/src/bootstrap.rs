@@ -14,12 +14,16 @@ use crate::adapters::object_store::{
     BucketState, connect as connect_store, ensure_bucket, open_catalog, refuse_foreign_folder,
 };
 use crate::adapters::restic::ResticEngine;
+use crate::agent::guard::{self, GuardOptions, Reach};
 use crate::agent::{self, AgentOptions};
 use crate::config::{DockerChoice, Settings};
-use crate::domain::id::ServerName;
+use crate::domain::guard::GuardEnd;
+use crate::domain::id::{RunId, ServerName};
 use crate::domain::store_url::{StoreAccess, StoreScheme, StoreUrl};
 use crate::error::{Error, ErrorKind, ErrorRecord, Result};
-use crate::ports::{BackupEngine, Clock, ContainerRuntime, HelperMount, HelperNetwork, HelperSource, SystemClock};
+use crate::ports::{
+    BackupEngine, Clock, ContainerRuntime, GUARDIAN_SOCKET, HelperMount, HelperNetwork, HelperSource, SystemClock,
+};
 use crate::services::{self, Catalog, Dory, DoryConfig, HelperConfig, InitReport};
 
 /// Where a helper sees a store that is a folder.
@@ -116,6 +120,26 @@ pub async fn serve_agent(
     agent::serve(input, output, options).await
 }
 
+/// Works as the guardian of `run`, with the engine at the socket that a guardian sees. `folder` must live as long as its
+/// container.
+///
+/// # Errors
+/// As for [`guard::serve`].
+pub async fn guard(
+    run: RunId,
+    folder: PathBuf,
+    input: impl AsyncRead + Send + Unpin + 'static,
+    output: impl AsyncWrite + Send + Unpin,
+) -> Result<GuardEnd> {
+    let address = DockerAddress::Unix(GUARDIAN_SOCKET.into());
+    let settings = DockerSettings { address, ..DockerSettings::default() };
+    let reach: Reach = Arc::new(move || {
+        let settings = settings.clone();
+        Box::pin(async move { Ok(Arc::new(DockerRuntime::connect(settings).await?) as Arc<dyn ContainerRuntime>) })
+    });
+    guard::serve(input, output, GuardOptions { run, reach, clock: Arc::new(SystemClock::new()), folder }).await
+}
+
 /// One thing that [`check`] looked at.
 #[derive(Clone, Debug, Serialize)]
 pub struct Check {
@@ -171,6 +195,10 @@ pub async fn check(settings: Settings) -> Vec<Check> {
     checks.push(match runtime.info().await {
         Ok(info) => found("container engine", format!("{}, API {}, on {}", info.name, info.api_version, info.host)),
         Err(error) => failed("container engine", &error),
+    });
+    checks.push(match dory.try_guardian().await {
+        Ok(()) => found("guardian", "it reaches the container engine".to_owned()),
+        Err(error) => failed("guardian", &error),
     });
     if !is_open {
         checks.push(skipped("helper", "not tried: the store could not be opened"));

@@ -40,14 +40,24 @@
 //!
 //! ```no_run
 //! use dory_core::config::Settings;
+//! use dory_core::domain::id::RunId;
 //! use dory_core::services::{BackupRequest, Cancel, RunEvents};
 //! use dory_core::{Result, agent, bootstrap};
 //!
 //! #[tokio::main]
 //! async fn main() -> Result<()> {
 //!     // Helpers run this very program next to the data: this is all that they need of it.
-//!     if std::env::args().nth(1).as_deref() == Some(agent::COMMAND) {
-//!         return bootstrap::serve_agent(tokio::io::stdin(), tokio::io::stdout()).await;
+//!     let words: Vec<String> = std::env::args().skip(1).collect();
+//!     match words.as_slice() {
+//!         [word] if word == agent::COMMAND => {
+//!             return bootstrap::serve_agent(tokio::io::stdin(), tokio::io::stdout()).await;
+//!         }
+//!         [word, run] if word == agent::guard::COMMAND => {
+//!             let run = RunId::parse(run)?;
+//!             let end = bootstrap::guard(run, "/".into(), tokio::io::stdin(), tokio::io::stdout()).await?;
+//!             std::process::exit(end.code().into());
+//!         }
+//!         _ => {}
 //!     }
 //!     let settings = Settings::resolve(|variable| Ok(std::env::var(variable).ok()), "host-1")?;
 //!     let dory = bootstrap::connect_for_backup(settings).await?;

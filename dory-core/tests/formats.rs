@@ -195,6 +195,26 @@ async fn a_run_document() {
 }
 
 #[tokio::test]
+async fn a_run_document_of_a_run_that_was_broken_off() {
+    let run = Run {
+        id: RunId::parse("01K9ZZZZZZZZZZZZZZZZZZZZZY").unwrap(),
+        server: ServerName::parse("alpha").unwrap(),
+        kind: RunKind::Restore,
+        backup: backup().id,
+        started_at: at("2026-11-23T04:50:00Z"),
+        elapsed: SignedDuration::from_secs(17),
+        outcome: Outcome::Interrupted,
+        point: None,
+        error: None,
+        log: Vec::new(),
+    };
+    let (memory, catalog) = store();
+    catalog.record_run(&run).await.unwrap();
+    let written = memory.peek("runs/alpha/01K9ZZZZZZZZZZZZZZZZZZZZZY.json").unwrap();
+    assert_eq!(written, golden("run-interrupted-1.json"));
+}
+
+#[tokio::test]
 async fn a_newer_format_is_refused_with_what_to_do() {
     let (memory, catalog) = store();
     memory.put("dory.json", r#"{"format": 2, "counter": 1, "body": {"anything": true}}"#);

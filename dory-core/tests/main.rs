@@ -6,6 +6,7 @@ mod contracts;
 #[cfg(feature = "docker")]
 mod docker;
 mod formats;
+mod guard;
 mod services;
 #[cfg(feature = "object-store")]
 mod store;

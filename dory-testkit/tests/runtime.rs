@@ -8,7 +8,7 @@ use std::time::Duration;
 use dory_core::ErrorKind;
 use dory_core::domain::container::ContainerState;
 use dory_core::domain::id::{ContainerName, ImageRef, VolumeName};
-use dory_core::ports::{Helper, HelperMount, HelperNetwork, HelperSource, HelperSpec, WaitCondition};
+use dory_core::ports::{Helper, HelperMount, HelperNetwork, HelperRole, HelperSource, HelperSpec, WaitCondition};
 use dory_testkit::fakes::{CallOutcome, FakeRuntime, HelperProgram};
 use futures_util::FutureExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -16,6 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 fn spec(mounts: Vec<HelperMount>) -> HelperSpec {
     HelperSpec {
         name: ContainerName::parse("dory-test").unwrap(),
+        role: HelperRole::Engine,
         image: ImageRef::parse("dory-helper:fake").unwrap(),
         arguments: vec!["agent".to_owned()],
         mounts,

@@ -9,7 +9,7 @@ use dory_core::domain::container::Container;
 use dory_core::domain::event::WarningKind;
 use dory_core::domain::id::{ContainerName, MountKey};
 use dory_core::ports::{
-    BackupEngine, Clock, EngineEvent, Events, Helper, HelperMount, HelperNetwork, HelperSource, HelperSpec,
+    BackupEngine, Clock, EngineEvent, Events, Helper, HelperMount, HelperNetwork, HelperRole, HelperSource, HelperSpec,
     MountFolder, OpenMode, Repository, RepositorySpec, RestoreRequest, SnapshotReport, SnapshotRequest,
 };
 use dory_core::{ErrorKind, Result};
@@ -26,6 +26,7 @@ async fn launch(world: &World, container: &Container, writable: bool, network: H
     let source = HelperSource::Volume(container.mounts[0].volume().unwrap().clone());
     let spec = HelperSpec {
         name: ContainerName::parse("dory-test").unwrap(),
+        role: HelperRole::Engine,
         image,
         arguments: vec!["agent".to_owned()],
         mounts: vec![HelperMount { source, target: PathBuf::from("/backup/data"), writable }],

@@ -4,7 +4,7 @@ use dory_core::domain::backup::Backup;
 use dory_core::domain::id::BackupId;
 use dory_core::domain::plan::BackupPlan;
 use dory_core::domain::policy::PolicyOverrides;
-use dory_core::services::{BackupReport, BackupRequest, Dory, History, Marked};
+use dory_core::services::{BackupReport, BackupRequest, Dory, Guarding, History, Marked};
 use dory_core::{Error, ErrorKind, ErrorRecord, Result};
 use serde::Serialize;
 
@@ -59,8 +59,11 @@ pub(super) async fn run(ui: &Ui, dory: &Dory, args: &BackupArgs) -> Result<Exit>
             if !ui.is_json() {
                 crate::ui::print(&plans::backup_report(report))?;
             }
-            if report.point.lost_data() {
+            if !report.is_complete() {
                 exit = exit.worse(Exit::Incomplete);
+            }
+            if let Some(reason) = &report.guardian_lost {
+                ui.warn(&format!("nobody guarded the run to its end, so its data counts as read live: {reason}"));
             }
         }
         let failure = error.as_ref().or(report.as_ref().and_then(|report| report.containers_down.as_ref()));
@@ -150,6 +153,7 @@ fn requests(args: &BackupArgs, containers: Vec<String>) -> Result<Vec<BackupRequ
         point_name: args.name.clone(),
         point_description: args.description.clone(),
         history: history.clone(),
+        guarding: Guarding::from(&args.guarding),
         ..BackupRequest::default()
     };
     Ok(containers.into_iter().map(request).collect())

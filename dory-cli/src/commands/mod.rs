@@ -8,6 +8,7 @@ mod containers;
 mod delete;
 mod doctor;
 mod edit;
+pub(crate) mod guard;
 mod init;
 mod key;
 mod list;
@@ -31,28 +32,47 @@ pub(crate) async fn run(ui: &Ui, arguments: Arguments) -> Result<Exit> {
     let global = &arguments.global;
     match arguments.command {
         Command::Init(args) => init::run(ui, global, &args).await,
-        Command::Containers(args) => containers::run(ui, &connect(global).await?, &args).await,
+        Command::Containers(args) => containers::run(ui, &settled(ui, connect(global).await?).await, &args).await,
         Command::Backup(args) if args.dry_run => backup::run(ui, &connect(global).await?, &args).await,
         Command::Backup(args) => {
             let dory = bootstrap::connect_for_backup(settings::load(global)?).await?;
-            backup::run(ui, &dory, &args).await
+            backup::run(ui, &settled(ui, dory).await, &args).await
         }
         Command::List(args) => list::run(ui, &connect(global).await?, &args).await,
         Command::Show(args) => show::run(ui, &connect(global).await?, &args).await,
-        Command::Restore(args) => restore::run(ui, &connect(global).await?, &args).await,
+        Command::Restore(args) if args.dry_run => restore::run(ui, &connect(global).await?, &args).await,
+        Command::Restore(args) => restore::run(ui, &settled(ui, connect(global).await?).await, &args).await,
         Command::Ls(args) => ls::run(ui, &connect(global).await?, &args).await,
         Command::Cat(args) => cat::run(&connect(global).await?, &args).await,
         Command::Edit(args) => edit::run(ui, &connect(global).await?, &args).await,
-        Command::Delete(args) => delete::run(ui, &connect(global).await?, &args).await,
+        Command::Delete(args) if args.dry_run => delete::run(ui, &connect(global).await?, &args).await,
+        Command::Delete(args) => delete::run(ui, &settled(ui, connect(global).await?).await, &args).await,
         Command::Mark(args) => mark::run(ui, &connect(global).await?, &args, true).await,
         Command::Unmark(args) => mark::run(ui, &connect(global).await?, &args, false).await,
-        Command::Doctor => doctor::run(ui, global).await,
+        Command::Doctor => {
+            if let Ok(dory) = connect(global).await {
+                settled(ui, dory).await;
+            }
+            doctor::run(ui, global).await
+        }
         Command::Key(args) => key::run(ui, &connect(global).await?, &args).await,
         Command::Completions(args) => completions::run(&args),
-        Command::Agent => unreachable!("an agent starts before anything else"),
+        Command::Agent | Command::Guard(_) => unreachable!("what runs in helpers starts before anything else"),
     }
 }
 
 async fn connect(global: &GlobalArgs) -> Result<Dory> {
     bootstrap::connect(settings::load(global)?).await
+}
+
+/// Clears up after runs that were broken off, and tells of them. What stands in the way of that is told too, and does not
+/// keep the command from its own work.
+async fn settled(ui: &Ui, dory: Dory) -> Dory {
+    match dory.settle().await {
+        Ok(all) => all.iter().for_each(|settled| ui.tell_settled(settled)),
+        // The command needs the engine too, and says it better.
+        Err(error) if dory.runtime().is_err() => drop(error),
+        Err(error) => ui.warn(&format!("a run that was broken off is not settled yet: {error}")),
+    }
+    dory
 }

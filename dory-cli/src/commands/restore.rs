@@ -1,7 +1,7 @@
 //! `dory restore`
 
 use dory_core::Result;
-use dory_core::services::{Dory, RestoreChoice};
+use dory_core::services::{Dory, Guarding, RestoreChoice};
 
 use super::point;
 use crate::args::RestoreArgs;
@@ -19,6 +19,7 @@ pub(super) async fn run(ui: &Ui, dory: &Dory, args: &RestoreArgs) -> Result<Exit
         maps: args.maps.iter().map(|map| map.parse()).collect::<Result<_>>()?,
         safety: !args.no_safety,
         delete_extra_from_binds: args.delete_extra,
+        guarding: Guarding::from(&args.guarding),
     };
     let plan = dory.plan_restore(&choice).await?;
     if args.dry_run {
@@ -38,6 +39,9 @@ pub(super) async fn run(ui: &Ui, dory: &Dory, args: &RestoreArgs) -> Result<Exit
     let mut exit = Exit::Success;
     if outcome.lost_data() {
         exit = Exit::Incomplete;
+    }
+    if let Some(reason) = &outcome.guardian_lost {
+        ui.warn(&format!("nobody guarded the restore to its end: {reason}"));
     }
     if let Some(down) = &outcome.containers_down {
         exit = exit.worse(ui.fail(down));

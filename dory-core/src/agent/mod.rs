@@ -4,7 +4,11 @@
 //! the data, and nothing else of Dory does. The host talks to it over the helper's standard input and output, in
 //! the frames of [`protocol`]. [`serve`] is the helper's side; [`RemoteEngine`] the host's, a
 //! [`BackupEngine`](crate::ports::BackupEngine) like any other, so services never know where an engine runs.
+//!
+//! Another helper runs `dory guard`: see [`guard`].
 
+pub(crate) mod bring_back;
+pub mod guard;
 pub mod protocol;
 mod remote;
 mod serve;

@@ -165,6 +165,15 @@ macro_rules! time_id {
             }
         }
 
+        impl $name {
+            /// When it was made, by its maker's clock, to the millisecond.
+            #[must_use]
+            pub fn made_at(&self) -> Timestamp {
+                let milliseconds = i64::try_from(self.0.timestamp_ms()).unwrap_or(i64::MAX);
+                Timestamp::from_millisecond(milliseconds).unwrap_or(Timestamp::MAX)
+            }
+        }
+
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 fmt::Display::fmt(&self.0, f)
@@ -213,6 +222,7 @@ mod tests {
         let early = PointId::new(Timestamp::from_millisecond(1_000).unwrap(), u128::MAX);
         let late = PointId::new(Timestamp::from_millisecond(1_001).unwrap(), 0);
         assert!(early < late);
+        assert_eq!(late.made_at(), Timestamp::from_millisecond(1_001).unwrap());
         assert_eq!(PointId::parse(&late.to_string()).unwrap(), late);
     }
 }

@@ -16,6 +16,8 @@ pub mod compose {
     pub const SERVICE: &str = "com.docker.compose.service";
     /// Which of the service's containers, from 1.
     pub const NUMBER: &str = "com.docker.compose.container-number";
+    /// `True` on the containers of `compose run`, which stand beside the service's own.
+    pub const ONE_OFF: &str = "com.docker.compose.oneoff";
     /// What it starts after: `db:service_healthy:false,cache:service_started:true`.
     pub const DEPENDS_ON: &str = "com.docker.compose.depends_on";
 }

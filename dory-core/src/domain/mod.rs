@@ -5,6 +5,7 @@ pub mod container;
 pub mod entry_path;
 pub mod event;
 pub mod fleet;
+pub mod guard;
 pub mod id;
 pub mod identity;
 pub mod keys;

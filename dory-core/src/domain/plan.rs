@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::container::{Container, ContainerState, Health, Mount, MountKind};
 use super::id::{BackupId, ContainerId, ContainerName, MountKey, VolumeName};
+use super::identity::ComposePlace;
 use super::order::{shares_network_of, start_order};
 use super::policy::{Policy, StopMode, label};
 use super::restore_point::{Consistency, PointMount};
@@ -71,6 +72,9 @@ pub struct Quiet {
     pub why: QuietReason,
     /// Whether it has a health check that is worth waiting for after the start.
     pub has_health_check: bool,
+    /// Its place in a compose project, by which it is known again if it is created anew meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compose: Option<ComposePlace>,
 }
 
 /// Why a container is quieted.
@@ -253,6 +257,7 @@ pub fn choose_quiet(
                 mode: *mode,
                 why: *why,
                 has_health_check: container.health != Health::None,
+                compose: ComposePlace::of(&container.labels),
             })
         })
         .collect();

@@ -46,6 +46,18 @@ pub enum RunKind {
     Delete,
 }
 
+impl RunKind {
+    /// The word for programs and people: `backup`, `restore`, `delete`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Backup => "backup",
+            Self::Restore => "restore",
+            Self::Delete => "delete",
+        }
+    }
+}
+
 /// How a run went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -58,4 +70,6 @@ pub enum Outcome {
     Failed,
     /// Somebody ended it.
     Cancelled,
+    /// Dory, or its host, died in the middle of it; whoever looked next wrote it down.
+    Interrupted,
 }

@@ -118,18 +118,27 @@ pub trait ContainerRuntime: Debug + Send + Sync + 'static {
 
     /// Starts a helper and hands over its pipes. Its output goes nowhere else, not into the engine's logs.
     ///
-    /// The helper drops all capabilities but those in its spec, gains no privileges, and does not restart. It is
-    /// removed by [`remove_helper`](Self::remove_helper); dropping [`Helper`] only closes its pipes.
+    /// The helper drops all capabilities but those in its spec, gains no privileges, and does not restart unless
+    /// [`keep_helper`](Self::keep_helper) says so. It is removed by [`remove_helper`](Self::remove_helper); dropping
+    /// [`Helper`] only closes its pipes. What else it can do is a matter of its [`HelperRole`].
     ///
     /// A helper of the same name that does not run any more is removed first.
     ///
     /// # Errors
-    /// `NotFound` for the image, a volume or a host path; `Conflict` while a helper of the same name runs. Nothing is
-    /// left behind then.
+    /// `NotFound` for the image, a volume or a host path, or the engine's socket; `Conflict` while a helper of the same
+    /// name runs. Nothing is left behind then.
     async fn launch_helper(&self, spec: &HelperSpec) -> Result<Helper>;
 
     /// Every helper on the host, whoever launched it, sorted by creation.
     async fn list_helpers(&self) -> Result<Vec<HelperInfo>>;
+
+    /// Whether the engine starts a helper again each time it ends, and whenever the engine itself starts. Nobody feeds
+    /// it then: its input ends at once or stays silent, its output goes nowhere. What it wrote outside of its scratch
+    /// folder is still there.
+    ///
+    /// # Errors
+    /// `NotFound`; `InvalidInput` for a container that is no helper.
+    async fn keep_helper(&self, id: &ContainerId, keep: bool) -> Result<()>;
 
     /// Kills and removes a helper; one that is gone is no error.
     ///
@@ -235,11 +244,13 @@ pub enum ContainerAction {
     HealthChanged,
 }
 
-/// A short-lived container that works on volumes.
+/// A short-lived container that does a part of Dory's work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HelperSpec {
     /// Its name. Only one helper of a name runs at a time: that is what keeps two runs off the same data.
     pub name: ContainerName,
+    /// What it is there for.
+    pub role: HelperRole,
     /// What it runs from.
     pub image: ImageRef,
     /// What it runs: arguments to the image's `/dory`.
@@ -253,6 +264,22 @@ pub struct HelperSpec {
     /// Labels; the runtime adds its own, by which helpers are known.
     pub labels: BTreeMap<String, String>,
 }
+
+/// What a helper is there for, and so what it can do beside its spec.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HelperRole {
+    /// It works on volumes. It cannot reach the container engine, and writes to nothing but its mounts and a scratch
+    /// folder in memory.
+    #[default]
+    Engine,
+    /// It starts containers again if Dory dies. It sees the engine's socket as [`GUARDIAN_SOCKET`], and may write to
+    /// its own file system, which lives as long as the container.
+    Guardian,
+}
+
+/// Where a guardian sees the engine's socket.
+pub const GUARDIAN_SOCKET: &str = "/dory.sock";
 
 /// Something a helper sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -310,10 +337,16 @@ impl Debug for Helper {
 pub struct HelperInfo {
     /// Its id.
     pub id: ContainerId,
+    /// What it is there for.
+    pub role: HelperRole,
     /// When it was made.
     pub created_at: Timestamp,
-    /// Whether it has not ended: it runs, or is about to.
+    /// Whether it has not ended for good: it runs, or is about to.
     pub running: bool,
+    /// When it ended; `None` while it runs, and if it never ran.
+    pub ended_at: Option<Timestamp>,
+    /// The code it ended with; `None` while it runs, and if it never ran.
+    pub exit_code: Option<i64>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
 }

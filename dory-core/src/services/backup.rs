@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::cancel::{Cancel, CancelOnDrop};
 use super::claim::Claim;
+use super::guard::Guarding;
 use super::helper::{HelperPurpose, RunningHelper};
 use super::inventory::policy_from_labels;
 use super::passes::ReadReport;
@@ -40,6 +41,8 @@ pub struct BackupRequest {
     pub origin: PointOrigin,
     /// What a user decided about a container that only looks like the one of a known backup.
     pub history: History,
+    /// Who brings containers back if Dory dies.
+    pub guarding: Guarding,
 }
 
 /// Whether a container that only looks like that of a known backup goes on with its history.
@@ -70,6 +73,17 @@ pub struct BackupReport {
     /// Set where a container that ran before does not run now. The point is good all the same.
     #[serde(skip)]
     pub containers_down: Option<Error>,
+    /// Why nobody guarded the run to its end, where that happened: the point may hold data that was being written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guardian_lost: Option<String>,
+}
+
+impl BackupReport {
+    /// Whether all that was asked for was done.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        !self.point.lost_data() && self.containers_down.is_none() && self.guardian_lost.is_none()
+    }
 }
 
 /// What a plan was made from.
@@ -186,7 +200,7 @@ impl Dory {
         let result = self.read_and_record(request, &planned, repository.as_ref(), &run, cancel, events).await;
         helper.close().await;
         let (point, complete) = match &result {
-            Ok(report) => (Some(report.point.id), !report.point.lost_data() && report.containers_down.is_none()),
+            Ok(report) => (Some(report.point.id), report.is_complete()),
             Err(_) => (None, false),
         };
         self.end_run(&run, &planned.plan.backup, point, complete, result.as_ref().err()).await;
@@ -203,6 +217,7 @@ impl Dory {
     ) -> Result<(Planned, RunningHelper, Arc<dyn Repository>)> {
         let purpose = HelperPurpose {
             holds: Some(&first.holds),
+            kind: Some(run.kind),
             scratch: self.freezes(&first.plan)?,
             ..HelperPurpose::reading(&first.plan.backup, run.id)
         };
@@ -270,14 +285,17 @@ impl Dory {
 
         let pass = self.pass(planned, repository, id, events)?;
         let warmed = cancel.or(pass.warm_up()).await?;
-        let (window, quieted) =
-            cancel_before(cancel, StopWindow::open(runtime, clock, &plan.quiet, events.clone())).await?;
+        let guard =
+            cancel.or(self.arm_guardian(request.guarding, run, &plan.backup, &planned.holds, &plan.quiet)).await?;
+        let opened = cancel_before(cancel, StopWindow::open(runtime, clock, &plan.quiet, events.clone())).await;
+        let (guard, (window, quieted)) = guard.unless_failed(opened).await?;
         let taken_at = window.quiet_since();
         let inside = match quieted {
             Ok(()) => cancel.or(warmed.stand_still(taken_at)).await,
             Err(error) => Err(error),
         };
         let closed = window.close().await;
+        let guarded = guard.disarm().await;
         let stop_window = closed.length;
         let down = closed.into_error();
         let read = match inside {
@@ -286,8 +304,13 @@ impl Dory {
         };
         let (read, containers_down) = match (read, down) {
             (Ok(read), down) => (read, down),
-            (Err(error), None) => return Err(error),
-            (Err(error), Some(down)) => return Err(down.after(&error)),
+            (Err(error), down) => {
+                let error = guarded.end_of_failure(error).await;
+                return Err(match down {
+                    Some(down) => down.after(&error),
+                    None => error,
+                });
+            }
         };
 
         events.phase(Phase::Record);
@@ -302,11 +325,14 @@ impl Dory {
             elapsed: self.elapsed(run),
             ..point_of(planned, run, id, taken_at, read)
         };
+        let point = RestorePoint { consistency: guarded.grade(point.consistency), ..point };
         let add = |backup: &mut Backup| {
             backup.add_point(point.clone());
             Ok(())
         };
-        self.catalog.update_backup(&plan.backup, add).await?;
+        let recorded = self.catalog.update_backup(&plan.backup, add).await;
+        let guardian_lost = guarded.end().await;
+        recorded?;
         Ok(BackupReport {
             backup: plan.backup.clone(),
             container: plan.container.to_string(),
@@ -314,6 +340,7 @@ impl Dory {
             point,
             frozen,
             containers_down,
+            guardian_lost,
         })
     }
 }

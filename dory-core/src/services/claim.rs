@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::container::{Container, MountKind};
+use crate::domain::guard::label;
 use crate::domain::id::BackupId;
 use crate::domain::plan::Quiet;
 use crate::domain::restore_point::PointMount;
@@ -56,16 +57,21 @@ impl Claim {
     ///
     /// # Errors
     /// `Conflict`, naming the other run's backup; the runtime's.
-    pub(super) async fn prove(&self, runtime: &dyn ContainerRuntime, own: &str, backup_label: &str) -> Result<()> {
+    pub(super) async fn prove(&self, runtime: &dyn ContainerRuntime, own: &str) -> Result<()> {
         if self.0.is_empty() {
             return Ok(());
         }
         let helpers = runtime.list_helpers().await?;
+        let run = helpers.iter().find(|helper| helper.id.as_str() == own).and_then(|own| own.labels.get(label::RUN));
+        // A guardian that is still bringing back what a dead run stopped is in the way as much as the run itself was.
         let in_the_way = |helper: &&HelperInfo| {
-            helper.running && helper.id.as_str() != own && !Self::of_helper(helper).0.is_disjoint(&self.0)
+            helper.running
+                && helper.id.as_str() != own
+                && (run.is_none() || helper.labels.get(label::RUN) != run)
+                && !Self::of_helper(helper).0.is_disjoint(&self.0)
         };
         let Some(other) = helpers.iter().find(in_the_way) else { return Ok(()) };
-        let backup = other.labels.get(backup_label).map_or("another backup", String::as_str);
+        let backup = other.labels.get(label::BACKUP).map_or("another backup", String::as_str);
         let reason = "a run works at this moment on the same data, or with the same containers";
         Err(Error::new(ErrorKind::Conflict, "begin a run beside backup", backup, reason)
             .with_hint("wait for its end, and run the command again"))

@@ -8,13 +8,15 @@ use super::claim::{Claim, HOLDS_LABEL};
 use super::{Dory, insist, noise};
 use crate::agent::{self, AgentConnection, RemoteEngine};
 use crate::domain::container::MountKind;
+use crate::domain::guard::label;
 use crate::domain::id::{BackupId, ContainerId, ContainerName, ImageRef, RunId, ServerName, VolumeName};
 use crate::domain::policy::EngineKind;
 use crate::domain::restore_point::PointMount;
+use crate::domain::run::RunKind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{
-    BackupEngine, ContainerRuntime, HelperInfo, HelperMount, HelperSource, HelperSpec, MountFolder, OpenMode,
-    Repository,
+    BackupEngine, ContainerRuntime, HelperInfo, HelperMount, HelperRole, HelperSource, HelperSpec, MountFolder,
+    OpenMode, Repository,
 };
 
 /// Where a helper sees the volumes.
@@ -22,9 +24,6 @@ const BACKUP_ROOT: &str = "/backup";
 
 /// Where a helper keeps things aside.
 pub(super) const SCRATCH: &str = "/scratch";
-
-/// The label that names the backup a helper works on.
-pub(super) const BACKUP_LABEL: &str = "dory.helper.backup";
 
 /// The capabilities a helper keeps: to read and write files whoever owns them, and to give them their owners, modes,
 /// devices and attributes. Without any of them a restore is not faithful.
@@ -36,6 +35,8 @@ pub(super) struct HelperPurpose<'a> {
     /// The backup of the container whose data it touches.
     pub(super) backup: &'a BackupId,
     pub(super) run: RunId,
+    /// What the run does, where the catalog keeps a record of it.
+    pub(super) kind: Option<RunKind>,
     /// What no other run may touch while it runs.
     pub(super) holds: Option<&'a Claim>,
     /// Whether it may write to the volumes.
@@ -47,15 +48,17 @@ pub(super) struct HelperPurpose<'a> {
 impl<'a> HelperPurpose<'a> {
     /// One that reads and needs nothing else.
     pub(super) fn reading(backup: &'a BackupId, run: RunId) -> Self {
-        Self { backup, run, holds: None, writes: false, scratch: false }
+        Self { backup, run, kind: None, holds: None, writes: false, scratch: false }
     }
 
-    fn labels(&self, server: &ServerName) -> BTreeMap<String, String> {
+    /// The labels of what belongs to a run of `server`, by which it is found again if the run is broken off.
+    pub(super) fn labels(&self, server: &ServerName) -> BTreeMap<String, String> {
         let holds = self.holds.map(Claim::to_label);
         let labels = [
-            ("dory.helper.server", Some(server.to_string())),
-            (BACKUP_LABEL, Some(self.backup.to_string())),
-            ("dory.helper.run", Some(self.run.to_string())),
+            (label::SERVER, Some(server.to_string())),
+            (label::BACKUP, Some(self.backup.to_string())),
+            (label::RUN, Some(self.run.to_string())),
+            (label::KIND, self.kind.map(|kind| kind.as_str().to_owned())),
             (HOLDS_LABEL, holds),
         ];
         labels.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
@@ -104,6 +107,7 @@ impl Dory {
         let mut guard = RemovedOnDrop { runtime: Arc::clone(&runtime), id: None, scratch };
         let spec = HelperSpec {
             name: ContainerName::parse(format!("dory-{}", purpose.backup))?,
+            role: HelperRole::Engine,
             image,
             arguments: vec![agent::COMMAND.to_owned()],
             mounts: helper_mounts,
@@ -119,7 +123,7 @@ impl Dory {
             let helper = launched?;
             guard.id = Some(helper.id.clone());
             if let Some(holds) = purpose.holds {
-                holds.prove(runtime.as_ref(), helper.id.as_str(), BACKUP_LABEL).await?;
+                holds.prove(runtime.as_ref(), helper.id.as_str()).await?;
             }
             AgentConnection::connect(helper).await
         };
@@ -191,15 +195,25 @@ impl RunningHelper {
     }
 }
 
+/// A helper that is removed now, or a little after this was dropped.
 #[derive(Debug)]
-struct RemovedOnDrop {
+pub(super) struct RemovedOnDrop {
     runtime: Arc<dyn ContainerRuntime>,
     id: Option<ContainerId>,
     scratch: Option<VolumeName>,
 }
 
 impl RemovedOnDrop {
-    async fn remove(mut self) {
+    pub(super) fn new(runtime: Arc<dyn ContainerRuntime>, id: ContainerId) -> Self {
+        Self { runtime, id: Some(id), scratch: None }
+    }
+
+    /// Lets it live.
+    pub(super) fn forget(mut self) {
+        (self.id, self.scratch) = (None, None);
+    }
+
+    pub(super) async fn remove(mut self) {
         remove(self.runtime.as_ref(), self.id.take(), self.scratch.take()).await;
     }
 }
@@ -238,8 +252,8 @@ async fn remove_leftover(runtime: &dyn ContainerRuntime, volume: &VolumeName, ba
     }
     let helpers = runtime.list_helpers().await?;
     let of_backup =
-        |helper: &&HelperInfo| helper.labels.get(BACKUP_LABEL).is_some_and(|label| *label == backup.as_str());
-    for helper in helpers.iter().filter(of_backup) {
+        |helper: &&HelperInfo| helper.labels.get(label::BACKUP).is_some_and(|name| *name == backup.as_str());
+    for helper in helpers.iter().filter(of_backup).filter(|helper| helper.role == HelperRole::Engine) {
         if helper.running {
             return Err(busy(backup, in_use));
         }

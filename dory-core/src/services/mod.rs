@@ -10,6 +10,7 @@ mod delete;
 mod document;
 mod edit;
 mod find;
+mod guard;
 mod helper;
 mod init;
 mod intact;
@@ -21,6 +22,8 @@ mod restore;
 mod restore_plan;
 mod run_events;
 mod run_record;
+mod settle;
+mod settled;
 mod stop_window;
 
 use std::collections::BTreeMap;
@@ -43,12 +46,14 @@ pub use catalog::{BackupList, Catalog};
 pub use delete::{DeletePlan, DeleteReport, DoomedPoint};
 pub use document::FORMAT;
 pub use edit::{BackupEdit, PointEdit};
+pub use guard::Guarding;
 pub use init::{InitReport, init, recovery_sheet};
 pub use inventory::{ContainerOverview, Marked};
 pub use keys::RepositoryKey;
 pub use restore::RestoreOutcome;
 pub use restore_plan::{MapTarget, MountMap, MountRestore, RestoreChoice, RestorePlan};
 pub use run_events::{Phase, RunEvent, RunEvents};
+pub use settled::{Settled, SettledContainer, Standing};
 
 /// One Dory: one server of a fleet, with one container runtime and one store.
 ///

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::Dory;
 use super::backup::{Planned, point_of};
 use super::cancel::{Cancel, CancelOnDrop};
+use super::guard::Guard;
 use super::helper::{HelperPurpose, RunningHelper, folder_of};
 use super::intact::{Shortfalls, check_safety, not_proven, undo_request};
 use super::inventory::policy_from_labels;
@@ -45,6 +46,9 @@ pub struct RestoreOutcome {
     /// Set where a container that ran before does not run now. The data is restored all the same.
     #[serde(skip)]
     pub containers_down: Option<Error>,
+    /// Why nobody guarded the run to its end, where that happened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guardian_lost: Option<String>,
 }
 
 impl RestoreOutcome {
@@ -65,6 +69,15 @@ impl RestoreOutcome {
 struct Safety {
     planned: Planned,
     id: PointId,
+}
+
+/// One restore under way.
+#[derive(Clone, Copy)]
+struct Attempt<'a> {
+    planned: &'a PlannedRestore,
+    guard: &'a Guard,
+    run: &'a RunStart,
+    events: &'a RunEvents,
 }
 
 impl Dory {
@@ -102,7 +115,22 @@ impl Dory {
         let run = self.begin_run(RunKind::Restore)?;
         events.phase(Phase::Prepare);
         let (planned, safety, helper) = self.prepare_restore(choice, &run, cancel).await?;
-        let result = self.restore_in_window(&planned, safety, helper, &run, cancel, events).await;
+        let PlannedRestore { plan, holds, .. } = &planned;
+        let armed = self.arm_guardian(choice.guarding, &run, &plan.home, holds, &plan.quiet);
+        let guard = match cancel.or(armed).await {
+            Ok(guard) => guard,
+            Err(error) => {
+                helper.close().await;
+                return Err(error);
+            }
+        };
+        let attempt = Attempt { planned: &planned, guard: &guard, run: &run, events };
+        let result = self.restore_in_window(attempt, safety, helper, cancel).await;
+        let disarmed = guard.disarm().await;
+        let result = match result {
+            Ok(outcome) => Ok(RestoreOutcome { guardian_lost: disarmed.end().await, ..outcome }),
+            Err(error) => Err(disarmed.end_of_failure(error).await),
+        };
         let complete = result.as_ref().is_ok_and(|outcome| outcome.containers_down.is_none() && !outcome.lost_data());
         self.end_run(&run, &planned.backup.id, Some(planned.point.id), complete, result.as_ref().err()).await;
         result
@@ -162,8 +190,8 @@ impl Dory {
 
     async fn launch_for(&self, planned: &PlannedRestore, run: &RunStart) -> Result<RunningHelper> {
         let plan = &planned.plan;
-        let purpose =
-            HelperPurpose { holds: Some(&planned.holds), writes: true, ..HelperPurpose::reading(&plan.home, run.id) };
+        let reading = HelperPurpose::reading(&plan.home, run.id);
+        let purpose = HelperPurpose { kind: Some(run.kind), holds: Some(&planned.holds), writes: true, ..reading };
         let targets: Vec<PointMount> = plan.mounts.iter().map(|mount| mount.to.clone()).collect();
         self.launch_helper(purpose, &targets).await
     }
@@ -218,13 +246,12 @@ impl Dory {
 
     async fn restore_in_window(
         &self,
-        planned: &PlannedRestore,
+        attempt: Attempt<'_>,
         safety: Option<Safety>,
         helper: RunningHelper,
-        run: &RunStart,
         cancel: &Cancel,
-        events: &RunEvents,
     ) -> Result<RestoreOutcome> {
+        let Attempt { planned, guard, run, events } = attempt;
         let (runtime, clock) = (self.runtime()?, Arc::clone(&self.clock));
         let (window, quieted) = StopWindow::open(runtime, clock, &planned.plan.quiet, events.clone()).await;
 
@@ -232,18 +259,20 @@ impl Dory {
         let before_writing = cancel.or(async {
             quieted?;
             let kept = match &safety {
-                Some(safety) => {
-                    let quiet_since = window.quiet_since();
-                    Some(self.keep_what_is_there(planned, safety, &helper, quiet_since, run, events).await?)
-                }
+                Some(safety) => Some(self.keep_what_is_there(attempt, safety, &helper, window.quiet_since()).await?),
                 None => None,
             };
             Ok((kept, self.open_source(&helper, planned).await?))
         });
-        let (kept, repository) = match before_writing.await {
+        let ready = match before_writing.await {
+            Ok(ready) => guard.writing().await.map(|()| ready),
+            Err(error) => Err(error),
+        };
+        let (kept, repository) = match ready {
             Ok(ready) => ready,
             Err(error) => {
                 helper.close().await;
+                guard.written().await;
                 return Err(window.close().await.into_error().unwrap_or(error));
             }
         };
@@ -253,8 +282,9 @@ impl Dory {
         helper.close().await;
         let report = match written {
             Ok(report) => report,
-            Err(error) => return self.roll_back(planned, kept, window, error, run, events).await,
+            Err(error) => return self.roll_back(attempt, kept, window, error).await,
         };
+        guard.written().await;
         let closed = window.close().await;
         let stop_window = closed.length;
         Ok(RestoreOutcome {
@@ -265,6 +295,7 @@ impl Dory {
             elapsed: self.elapsed(run),
             warnings: shortfalls.take(),
             containers_down: closed.into_error(),
+            guardian_lost: None,
         })
     }
 
@@ -272,12 +303,10 @@ impl Dory {
     /// is about to be overwritten.
     async fn keep_what_is_there(
         &self,
-        planned: &PlannedRestore,
+        Attempt { planned, guard, run, events }: Attempt<'_>,
         safety: &Safety,
         helper: &RunningHelper,
         taken_at: jiff::Timestamp,
-        run: &RunStart,
-        events: &RunEvents,
     ) -> Result<(PointId, SnapshotId)> {
         events.phase(Phase::Safeguard);
         let repository = self.open_safety(helper, safety, OpenMode::Existing).await?;
@@ -287,6 +316,7 @@ impl Dory {
             elapsed: self.elapsed(run),
             ..point_of(&safety.planned, run, safety.id, taken_at, read)
         };
+        let point = RestorePoint { consistency: guard.grade(point.consistency), ..point };
         let snapshot = point.snapshot.clone();
         let add = |backup: &mut Backup| {
             backup.add_point(point.clone());
@@ -335,12 +365,10 @@ impl Dory {
     /// Puts back what a failed restore had overwritten, and only then starts the containers.
     async fn roll_back(
         &self,
-        planned: &PlannedRestore,
+        Attempt { planned, guard, run, events }: Attempt<'_>,
         kept: Option<(PointId, SnapshotId)>,
         window: StopWindow,
         failure: Error,
-        run: &RunStart,
-        events: &RunEvents,
     ) -> Result<RestoreOutcome> {
         events.phase(Phase::RollBack);
         let home = &planned.plan.home;
@@ -349,15 +377,13 @@ impl Dory {
             None => Err(Error::new(ErrorKind::Unsupported, "roll back", "", "there is no safety point")),
         };
         match rolled_back {
-            Ok(()) => Err(window.close().await.into_error().unwrap_or_else(|| {
-                Error::new(
-                    failure.kind(),
-                    "restore backup",
-                    &planned.backup.name,
-                    "it failed, and everything is as it was before",
-                )
-                .with_source(failure)
-            })),
+            Ok(()) => {
+                guard.written().await;
+                Err(window.close().await.into_error().unwrap_or_else(|| {
+                    let reason = "it failed, and everything is as it was before";
+                    Error::new(failure.kind(), "restore backup", &planned.backup.name, reason).with_source(failure)
+                }))
+            }
             Err(error) => {
                 let names = window.leave_down();
                 let hint = match &kept {

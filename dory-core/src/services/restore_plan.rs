@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::Dory;
 use super::claim::Claim;
+use super::guard::Guarding;
 use crate::domain::backup::{Backup, PointChoice};
 use crate::domain::container::{Container, MountKind};
 use crate::domain::id::{BackupId, ContainerName, MountKey, PointId, VolumeName};
@@ -30,6 +31,8 @@ pub struct RestoreChoice {
     pub safety: bool,
     /// Whether to remove what the point does not hold from bind mounts too; from volumes it always goes.
     pub delete_extra_from_binds: bool,
+    /// Who brings containers back if Dory dies.
+    pub guarding: Guarding,
 }
 
 impl RestoreChoice {
@@ -43,6 +46,7 @@ impl RestoreChoice {
             maps: Vec::new(),
             safety: true,
             delete_extra_from_binds: false,
+            guarding: Guarding::default(),
         }
     }
 }

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::insist;
 use super::run_events::{RunEvent, RunEvents};
+use crate::agent::bring_back::undo;
 use crate::domain::container::ContainerState;
 use crate::domain::id::ContainerName;
 use crate::domain::plan::Quiet;
@@ -90,7 +91,8 @@ impl StopWindow {
     pub(super) async fn close(self) -> WindowReport {
         let mut down = Vec::new();
         for quiet in &self.quieted {
-            if let Err(error) = insist(|| self.bring_back(quiet)).await {
+            let undone = insist(|| undo(self.runtime.as_ref(), quiet, RUNNING_TIMEOUT));
+            if let Err(error) = undone.await {
                 self.events.send(RunEvent::NotStarted { container: quiet.name.clone(), error: error.to_record() });
                 down.push((quiet.name.clone(), error));
             } else {
@@ -116,25 +118,6 @@ impl StopWindow {
     /// Ends the window and starts nothing; the names of those who stay down.
     pub(super) fn leave_down(self) -> Vec<String> {
         self.quieted.iter().map(|quiet| quiet.name.to_string()).collect()
-    }
-
-    async fn bring_back(&self, quiet: &Quiet) -> Result<()> {
-        match (quiet.mode, quiet.was) {
-            (StopMode::None, _) | (StopMode::Pause, ContainerState::Paused) => Ok(()),
-            (StopMode::Pause, _) => self.runtime.unpause(&quiet.id).await,
-            (StopMode::Stop, was) => {
-                if was == ContainerState::Paused {
-                    // It is frozen still where thawing it failed, or again where the last answer was lost; and what is
-                    // frozen cannot be started.
-                    self.runtime.unpause(&quiet.id).await?;
-                }
-                self.runtime.start(&quiet.id).await?;
-                if was == ContainerState::Paused {
-                    return self.runtime.pause(&quiet.id).await;
-                }
-                self.runtime.wait_until(&quiet.id, WaitCondition::Running, RUNNING_TIMEOUT).await
-            }
-        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dory_core::domain::id::{ContainerId, ImageRef};
-use dory_core::ports::{ContainerRuntime, ExecRequest};
+use dory_core::ports::{ContainerRuntime, ExecRequest, HelperRole};
 use dory_testkit::contracts::container_runtime::{BenchContainer, BenchHealth, Program, RuntimeBench, Subject};
 use dory_testkit::fakes::{ExecReply, ExecScript, FakeRuntime, HelperIo, HelperView, Ticker};
 use futures_util::FutureExt;
@@ -130,6 +130,10 @@ async fn run_helper(mut io: HelperIo, view: HelperView) -> i32 {
         },
         ["write", path, text] => match view.real_path(path.as_ref()) {
             Some(real) if view.may_write(path.as_ref()) => fs::write(real, text).err().map(|error| error.to_string()),
+            None if view.role == HelperRole::Guardian => {
+                let own = view.own_folder.join(path.trim_start_matches('/'));
+                fs::write(own, text).err().map(|error| error.to_string())
+            }
             _ => Some(format!("{path}: read-only file system")),
         },
         other => Some(format!("{other:?}: not found")),

@@ -13,7 +13,7 @@ use bollard::query_parameters::{
 };
 use dory_core::adapters::docker::{DockerAddress, DockerRuntime, DockerSettings, HelperImageSource};
 use dory_core::domain::id::{ContainerId, ContainerName, ImageRef};
-use dory_core::ports::{ContainerRuntime, HelperNetwork, HelperSpec};
+use dory_core::ports::{ContainerRuntime, HelperNetwork, HelperRole, HelperSpec};
 use dory_testkit::contracts::container_runtime::{BenchContainer, BenchHealth, Program, RuntimeBench};
 use dory_testkit::live;
 use futures_util::TryStreamExt;
@@ -71,6 +71,7 @@ impl DockerBench {
     pub(crate) fn helper_spec(&self, stem: &str, command: &[&str]) -> HelperSpec {
         HelperSpec {
             name: ContainerName::parse(format!("{}-{stem}", self.unique)).unwrap(),
+            role: HelperRole::Engine,
             image: self.image.clone(),
             arguments: command.iter().map(|&word| word.to_owned()).collect(),
             mounts: Vec::new(),

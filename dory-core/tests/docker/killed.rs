@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use dory_core::adapters::docker::{DockerRuntime, DockerSettings};
 use dory_core::domain::id::{ContainerId, ContainerName, ImageRef};
-use dory_core::ports::{ContainerRuntime, HelperNetwork, HelperSpec};
+use dory_core::ports::{ContainerRuntime, HelperNetwork, HelperRole, HelperSpec};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 
@@ -57,6 +57,7 @@ async fn holds_a_helper() {
     let helper = runtime
         .launch_helper(&HelperSpec {
             name: ContainerName::parse(name).unwrap(),
+            role: HelperRole::Engine,
             image: ImageRef::parse(image).unwrap(),
             arguments: ["sh", "-c", PROGRAM].map(str::to_owned).to_vec(),
             mounts: Vec::new(),

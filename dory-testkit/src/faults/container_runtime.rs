@@ -36,6 +36,7 @@ impl FaultyPort for dyn ContainerRuntime {
         "ensure_helper_image",
         "launch_helper",
         "list_helpers",
+        "keep_helper",
         "remove_helper",
     ];
 }
@@ -129,6 +130,10 @@ impl ContainerRuntime for Faulty<dyn ContainerRuntime> {
 
     async fn list_helpers(&self) -> Result<Vec<HelperInfo>> {
         self.run("list_helpers", || self.inner.list_helpers()).await
+    }
+
+    async fn keep_helper(&self, id: &ContainerId, keep: bool) -> Result<()> {
+        self.run("keep_helper", || self.inner.keep_helper(id, keep)).await
     }
 
     async fn remove_helper(&self, id: &ContainerId) -> Result<()> {

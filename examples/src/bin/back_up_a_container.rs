@@ -1,9 +1,10 @@
 //! A backup from a program of your own: `DORY_STORE=file:///srv/dory … cargo run --bin back_up_a_container -- <container>`.
-#![allow(clippy::print_stdout, reason = "an example shows what it did")]
+#![allow(clippy::print_stdout, clippy::exit, reason = "an example shows what it did, and a guardian tells by its code")]
 
 use std::env;
 
 use dory_core::config::Settings;
+use dory_core::domain::id::RunId;
 use dory_core::services::{BackupRequest, Cancel, RunEvent, RunEvents};
 use dory_core::{Error, Result, agent, bootstrap};
 
@@ -13,6 +14,12 @@ async fn main() -> Result<()> {
     let argument = env::args().nth(1).ok_or_else(|| Error::invalid("container", "", "name one"))?;
     if argument == agent::COMMAND {
         return bootstrap::serve_agent(tokio::io::stdin(), tokio::io::stdout()).await;
+    }
+    // The guardian too: it starts containers again if this program dies. Its exit code is its report.
+    if argument == agent::guard::COMMAND {
+        let run = RunId::parse(&env::args().nth(2).unwrap_or_default())?;
+        let end = bootstrap::guard(run, "/".into(), tokio::io::stdin(), tokio::io::stdout()).await?;
+        std::process::exit(end.code().into());
     }
 
     // The library reads no environment by itself: settings are values, wherever you have them from.

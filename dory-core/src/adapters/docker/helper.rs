@@ -1,5 +1,7 @@
 //! Launching a helper, with its pipes in hand from its first word on.
 
+use std::path::PathBuf;
+
 use bollard::Docker;
 use bollard::errors::Error as Bollard;
 use bollard::models::ContainerCreateBody;
@@ -8,16 +10,23 @@ use bollard::query_parameters::{AttachContainerOptions, CreateContainerOptions};
 use super::helper_config::container_for;
 use super::helper_removal::force_removal;
 use super::pipes::{self, Input};
-use super::{DockerRuntime, error};
+use super::{DockerAddress, DockerRuntime, error};
 use crate::domain::id::ContainerId;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ports::{Helper, HelperSource, HelperSpec};
+use crate::ports::{Helper, HelperRole, HelperSource, HelperSpec};
 
 const LAUNCH: &str = "launch helper";
 
+/// Where an engine that is reached over the network, or through a forwarded socket, listens on its own host.
+const ENGINES_SOCKET: &str = "/var/run/docker.sock";
+
 impl DockerRuntime {
     pub(super) async fn launch(&self, spec: &HelperSpec) -> Result<Helper> {
-        let body = container_for(spec)?;
+        let socket = match spec.role {
+            HelperRole::Engine => PathBuf::new(),
+            HelperRole::Guardian => self.engines_socket().await?,
+        };
+        let body = container_for(spec, &socket)?;
         // The engine would make a missing volume, whatever way it is mounted.
         for mount in &spec.mounts {
             if let HelperSource::Volume(name) = &mount.source
@@ -37,6 +46,15 @@ impl DockerRuntime {
                 undo.now().await;
                 Err(error)
             }
+        }
+    }
+
+    /// Where the engine's socket is on the engine's host.
+    async fn engines_socket(&self) -> Result<PathBuf> {
+        let DockerAddress::Unix(path) = &self.address else { return Ok(ENGINES_SOCKET.into()) };
+        match self.host_path(path).await {
+            Err(elsewhere) if elsewhere.kind() == ErrorKind::Unsupported => Ok(ENGINES_SOCKET.into()),
+            here => here,
         }
     }
 
@@ -69,7 +87,9 @@ impl DockerRuntime {
                 HelperSource::HostPath(path) if words.ends_with(&*path.to_string_lossy()) => Some(path),
                 _ => None,
             });
-            let path = named.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
+            // What is not of the spec is the engine's socket, which the engine names last.
+            let socket = || words.rsplit(' ').next().unwrap_or_default().to_owned();
+            let path = named.map_or_else(socket, |path| path.to_string_lossy().into_owned());
             let reason = "there is no such file or folder on the engine's host";
             return Error::new(ErrorKind::NotFound, "mount", path, reason).with_source(refused);
         }

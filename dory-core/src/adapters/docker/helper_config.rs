@@ -8,26 +8,50 @@ use bollard::models::{
 };
 
 use crate::error::{Error, Result};
-use crate::ports::{HelperMount, HelperNetwork, HelperSource, HelperSpec};
+use crate::ports::{GUARDIAN_SOCKET, HelperMount, HelperNetwork, HelperRole, HelperSource, HelperSpec};
 
 /// The label by which helpers are known.
 pub(super) const HELPER_LABEL: &str = "dory.helper";
 
+/// The label that tells what a helper is there for.
+const ROLE_LABEL: &str = "dory.helper.role";
+
+/// What that label says of a guardian.
+const GUARDIAN: &str = "guardian";
+
 /// The only folder outside its mounts that a helper can write to; it is memory.
 const SCRATCH: &str = "/tmp";
 
-/// The container for `spec`.
-pub(super) fn container_for(spec: &HelperSpec) -> Result<ContainerCreateBody> {
-    let mounts: Vec<Mount> = spec.mounts.iter().map(mount).collect::<Result<_>>()?;
+/// What a helper with these labels is there for.
+pub(super) fn role_of(labels: &HashMap<String, String>) -> HelperRole {
+    match labels.get(ROLE_LABEL).map(String::as_str) {
+        Some(GUARDIAN) => HelperRole::Guardian,
+        _ => HelperRole::Engine,
+    }
+}
+
+/// The container for `spec`; `socket` is the engine's, on its host.
+pub(super) fn container_for(spec: &HelperSpec, socket: &Path) -> Result<ContainerCreateBody> {
+    let mut mounts: Vec<Mount> = spec.mounts.iter().map(mount).collect::<Result<_>>()?;
     let mut labels: HashMap<String, String> = spec.labels.clone().into_iter().collect();
     labels.insert(HELPER_LABEL.to_owned(), "true".to_owned());
+    labels.remove(ROLE_LABEL);
+    let guards = spec.role == HelperRole::Guardian;
+    if guards {
+        labels.insert(ROLE_LABEL.to_owned(), GUARDIAN.to_owned());
+        let source = HelperSource::HostPath(socket.to_owned());
+        mounts.push(mount(&HelperMount { source, target: GUARDIAN_SOCKET.into(), writable: true })?);
+    }
     // A spec that mounts something there has scratch space of its own.
     let scratch = (!spec.mounts.iter().any(|mount| mount.target == Path::new(SCRATCH)))
         .then(|| HashMap::from([(SCRATCH.to_owned(), "rw,nosuid,nodev,noexec,mode=1777".to_owned())]));
     let host = HostConfig {
         mounts: Some(mounts),
         tmpfs: scratch,
-        readonly_rootfs: Some(true),
+        // What a guardian must not forget has to outlive the engine's restart, which memory does not.
+        readonly_rootfs: Some(!guards),
+        // Where the engine maps users, root of a container is not the root that may use the engine's socket.
+        userns_mode: guards.then(|| "host".to_owned()),
         cap_drop: Some(vec!["ALL".to_owned()]),
         cap_add: Some(spec.capabilities.iter().map(|&name| name.to_owned()).collect()),
         // Where SELinux is on, volumes carry the labels of the containers they belong to, which no helper can have.
@@ -106,6 +130,7 @@ mod tests {
     fn spec(mounts: Vec<HelperMount>) -> HelperSpec {
         HelperSpec {
             name: ContainerName::parse("dory-pg").unwrap(),
+            role: HelperRole::Engine,
             image: ImageRef::parse("dory-helper:1").unwrap(),
             arguments: vec!["agent".into()],
             mounts,
@@ -115,6 +140,12 @@ mod tests {
         }
     }
 
+    const SOCKET: &str = "/run/user/1000/docker.sock";
+
+    fn made(spec: &HelperSpec) -> ContainerCreateBody {
+        container_for(spec, Path::new(SOCKET)).unwrap()
+    }
+
     fn volume(target: &str) -> HelperMount {
         let source = HelperSource::Volume(VolumeName::parse("pg").unwrap());
         HelperMount { source, target: target.into(), writable: false }
@@ -122,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_helper_can_do_little() {
-        let body = container_for(&spec(vec![volume("/backup/pg")])).unwrap();
+        let body = made(&spec(vec![volume("/backup/pg")]));
         let host = body.host_config.unwrap();
         assert_eq!(host.cap_drop.unwrap(), ["ALL"]);
         assert_eq!(host.cap_add.unwrap(), ["DAC_READ_SEARCH"]);
@@ -139,21 +170,44 @@ mod tests {
 
     #[test]
     fn a_spec_cannot_hide_its_helper() {
-        let labels = container_for(&spec(vec![])).unwrap().labels.unwrap();
+        let labels = made(&spec(vec![])).labels.unwrap();
         assert_eq!(labels["dory.helper"], "true");
         assert_eq!(labels["dory.run"], "r1");
     }
 
     #[test]
+    fn a_guardian_alone_sees_the_engine() {
+        let spec = HelperSpec { role: HelperRole::Guardian, ..spec(vec![]) };
+        let body = made(&spec);
+        let host = body.host_config.unwrap();
+        let [socket] = host.mounts.as_deref().unwrap() else { panic!("{:?}", host.mounts) };
+        assert_eq!((socket.source.as_deref(), socket.target.as_deref()), (Some(SOCKET), Some(GUARDIAN_SOCKET)));
+        assert_eq!(host.readonly_rootfs, Some(false));
+        assert_eq!(role_of(&body.labels.unwrap()), HelperRole::Guardian);
+
+        let mut spoofed = HelperSpec { role: HelperRole::Engine, ..spec };
+        spoofed.labels.insert(ROLE_LABEL.to_owned(), GUARDIAN.to_owned());
+        let body = made(&spoofed);
+        assert_eq!(role_of(&body.labels.unwrap()), HelperRole::Engine);
+        assert!(body.host_config.unwrap().mounts.unwrap().is_empty());
+    }
+
+    #[test]
     fn scratch_space_can_be_a_mount() {
-        assert!(container_for(&spec(vec![])).unwrap().host_config.unwrap().tmpfs.is_some());
-        assert!(container_for(&spec(vec![volume("/tmp")])).unwrap().host_config.unwrap().tmpfs.is_none());
+        assert!(made(&spec(vec![])).host_config.unwrap().tmpfs.is_some());
+        assert!(made(&spec(vec![volume("/tmp")])).host_config.unwrap().tmpfs.is_none());
     }
 
     #[test]
     fn relative_paths_are_refused() {
-        assert_eq!(container_for(&spec(vec![volume("backup")])).unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert_eq!(
+            container_for(&spec(vec![volume("backup")]), Path::new(SOCKET)).unwrap_err().kind(),
+            ErrorKind::InvalidInput
+        );
         let relative = HelperMount { source: HelperSource::HostPath("srv".into()), ..volume("/backup") };
-        assert_eq!(container_for(&spec(vec![relative])).unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert_eq!(
+            container_for(&spec(vec![relative]), Path::new(SOCKET)).unwrap_err().kind(),
+            ErrorKind::InvalidInput
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Listing helpers and removing them, and nothing but them.
+//! Removing helpers, and nothing but them.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -6,10 +6,8 @@ use std::time::Duration;
 
 use bollard::Docker;
 use bollard::errors::Error as Bollard;
-use bollard::models::ContainerSummaryStateEnum;
 use bollard::query_parameters::{RemoveContainerOptions, WaitContainerOptions};
 use futures_util::StreamExt;
-use jiff::Timestamp;
 
 use super::helper_config::HELPER_LABEL;
 use super::lifecycle::is_down;
@@ -18,7 +16,6 @@ use super::{DockerRuntime, container_view, error};
 use crate::domain::container::ContainerState;
 use crate::domain::id::{ContainerId, ContainerName};
 use crate::error::{Error, ErrorKind, Result};
-use crate::ports::HelperInfo;
 
 /// How long a removal that somebody else began may take.
 const REMOVAL: Duration = Duration::from_secs(60);
@@ -26,35 +23,10 @@ const REMOVAL: Duration = Duration::from_secs(60);
 const REMOVE: &str = "remove helper";
 
 impl DockerRuntime {
-    pub(super) async fn all_helpers(&self) -> Result<Vec<HelperInfo>> {
-        let mut helpers: Vec<HelperInfo> = self
-            .summaries(Some(HELPER_LABEL))
-            .await?
-            .into_iter()
-            .map(|raw| {
-                Ok(HelperInfo {
-                    id: ContainerId::parse(raw.id.unwrap_or_default())?,
-                    created_at: raw.created.and_then(|at| Timestamp::from_second(at).ok()).unwrap_or_default(),
-                    running: !matches!(
-                        raw.state,
-                        Some(ContainerSummaryStateEnum::EXITED | ContainerSummaryStateEnum::DEAD)
-                    ),
-                    labels: raw.labels.unwrap_or_default().into_iter().collect(),
-                })
-            })
-            .collect::<Result<_>>()?;
-        helpers.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
-        Ok(helpers)
-    }
-
     pub(super) async fn delete_helper(&self, id: &ContainerId) -> Result<()> {
-        let labels = match self.docker.inspect_container(id.as_str(), None).await {
-            Ok(raw) => raw.config.and_then(|config| config.labels).unwrap_or_default(),
-            Err(gone) if error::status(&gone) == Some(404) => return Ok(()),
-            Err(other) => return Err(self.container_failed(REMOVE, id)(other)),
-        };
-        if !labels.contains_key(HELPER_LABEL) {
-            return Err(Error::new(ErrorKind::InvalidInput, REMOVE, id.short(), "that container is no helper"));
+        match self.check_helper(REMOVE, id).await {
+            Err(gone) if gone.kind() == ErrorKind::NotFound => return Ok(()),
+            checked => checked?,
         }
         self.helpers.let_go(id);
         match force_removal(&self.docker, id).await {

@@ -13,6 +13,7 @@ mod exec;
 mod helper;
 mod helper_config;
 mod helper_image;
+mod helper_list;
 mod helper_removal;
 mod image_content;
 mod images;
@@ -164,6 +165,10 @@ impl ContainerRuntime for DockerRuntime {
 
     async fn list_helpers(&self) -> Result<Vec<HelperInfo>> {
         self.all_helpers().await
+    }
+
+    async fn keep_helper(&self, id: &ContainerId, keep: bool) -> Result<()> {
+        self.set_kept(id, keep).await
     }
 
     async fn remove_helper(&self, id: &ContainerId) -> Result<()> {

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dory_core::domain::id::{ContainerId, ContainerName, ImageRef, VolumeName};
-use dory_core::ports::{ContainerRuntime, Helper, HelperInfo, HelperMount, HelperNetwork, HelperSource, HelperSpec};
+use dory_core::ports::{
+    ContainerRuntime, Helper, HelperInfo, HelperMount, HelperNetwork, HelperRole, HelperSource, HelperSpec,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// An engine with which a test can do as it likes.
@@ -165,6 +167,7 @@ impl Subject {
         let (image, arguments) = self.bench.helper(&program).await;
         HelperSpec {
             name: self.container_name(stem),
+            role: HelperRole::Engine,
             image,
             arguments,
             mounts,
@@ -197,6 +200,21 @@ impl Subject {
     /// What the engine lists of one helper.
     pub(super) async fn listed(&self, id: &ContainerId) -> Option<HelperInfo> {
         self.runtime().list_helpers().await.unwrap().into_iter().find(|helper| helper.id == *id)
+    }
+
+    /// Waits until a helper runs.
+    ///
+    /// # Panics
+    /// If it does not within twenty seconds.
+    pub(super) async fn until_running(&self, id: &ContainerId) {
+        for _ in 0..400 {
+            if self.listed(id).await.is_some_and(|helper| helper.running) {
+                return;
+            }
+            // The port tells of no helper's start.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("the helper does not start again");
     }
 
     /// Waits until a helper has ended.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dory_core::ErrorKind;
 use dory_core::domain::id::ImageRef;
-use dory_core::ports::{HelperMount, HelperSource};
+use dory_core::ports::{HelperMount, HelperRole, HelperSource};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::bench::{in_time, volume_mount};
@@ -204,4 +204,73 @@ pub async fn one_helper_of_a_name_runs(subject: Subject) {
     let second = subject.runtime().launch_helper(&spec).await.unwrap();
     assert_eq!(subject.listed(&first.id).await, None);
     assert!(subject.listed(&second.id).await.unwrap().running);
+}
+
+/// A helper that ended tells when and how; one that runs tells neither.
+pub async fn an_ended_helper_tells_how(subject: Subject) {
+    let helper = subject.launch("how", Program::Complain("no".to_owned(), 1), Vec::new()).await;
+    subject.until_ended(&helper.id).await;
+    let ended = subject.listed(&helper.id).await.unwrap();
+    assert_eq!(ended.exit_code, Some(1));
+    assert!(ended.ended_at.unwrap() >= ended.created_at, "{ended:?}");
+
+    let helper = subject.launch("runs", Program::Copy, Vec::new()).await;
+    let runs = subject.listed(&helper.id).await.unwrap();
+    assert_eq!((runs.ended_at, runs.exit_code), (None, None));
+}
+
+/// A kept helper runs again after its end, with nobody at its pipes.
+pub async fn a_kept_helper_starts_again(subject: Subject) {
+    let mut helper = subject.launch("kept", Program::Copy, Vec::new()).await;
+    subject.runtime().keep_helper(&helper.id, true).await.unwrap();
+    drop(helper.stdin);
+    // The end of its first life.
+    in_time(helper.stdout.read_to_end(&mut Vec::new())).await.unwrap();
+    subject.until_running(&helper.id).await;
+}
+
+/// A helper that is kept no more ends for good.
+pub async fn a_helper_that_is_kept_no_more_ends(subject: Subject) {
+    let helper = subject.launch("let-go", Program::Copy, Vec::new()).await;
+    subject.runtime().keep_helper(&helper.id, true).await.unwrap();
+    subject.runtime().keep_helper(&helper.id, false).await.unwrap();
+    drop(helper.stdin);
+    subject.until_ended(&helper.id).await;
+    assert_eq!(subject.listed(&helper.id).await.unwrap().exit_code, Some(0));
+}
+
+/// A helper that is kept is removed like any other, and stays away.
+pub async fn a_kept_helper_is_removed(subject: Subject) {
+    let helper = subject.launch("kept", Program::Copy, Vec::new()).await;
+    subject.runtime().keep_helper(&helper.id, true).await.unwrap();
+    subject.runtime().remove_helper(&helper.id).await.unwrap();
+    assert_eq!(subject.listed(&helper.id).await, None);
+}
+
+/// Nothing but helpers is kept as one, and what is gone is not found.
+pub async fn only_helpers_are_kept(subject: Subject) {
+    let id = subject.idle("web").await;
+    let error = subject.runtime().keep_helper(&id, true).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    let helper = subject.launch("gone", Program::Copy, Vec::new()).await;
+    subject.runtime().remove_helper(&helper.id).await.unwrap();
+    let error = subject.runtime().keep_helper(&helper.id, true).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+}
+
+/// A guardian is told apart from other helpers, and remembers what it wrote to its own file system.
+pub async fn a_guardian_may_write_to_its_own_file_system(subject: Subject) {
+    let program = Program::Write("/remembered".into(), "x".to_owned());
+    let mut spec = subject.helper_spec("guardian", program.clone(), Vec::new()).await;
+    spec.role = HelperRole::Guardian;
+    let guardian = subject.runtime().launch_helper(&spec).await.unwrap();
+    subject.until_ended(&guardian.id).await;
+    let ended = subject.listed(&guardian.id).await.unwrap();
+    assert_eq!((ended.role, ended.exit_code), (HelperRole::Guardian, Some(0)));
+
+    let other = subject.launch("other", program, Vec::new()).await;
+    subject.until_ended(&other.id).await;
+    let ended = subject.listed(&other.id).await.unwrap();
+    assert_eq!(ended.role, HelperRole::Engine);
+    assert_ne!(ended.exit_code, Some(0), "it wrote where it may not");
 }

@@ -76,6 +76,12 @@ macro_rules! container_runtime_contract {
             a_helper_that_nobody_reads_is_removed
             only_helpers_are_removed
             one_helper_of_a_name_runs
+            an_ended_helper_tells_how
+            a_kept_helper_starts_again
+            a_helper_that_is_kept_no_more_ends
+            a_kept_helper_is_removed
+            only_helpers_are_kept
+            a_guardian_may_write_to_its_own_file_system
         }
     };
     (@promises $name:ident, $subject:expr; $($promise:ident)+) => {

@@ -4,12 +4,16 @@ use std::fmt::{self, Debug};
 use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use dory_core::domain::id::{ContainerId, ContainerName, VolumeName};
-use dory_core::ports::{HelperInfo, HelperNetwork, HelperSource, HelperSpec};
+use dory_core::ports::{Clock, HelperInfo, HelperNetwork, HelperRole, HelperSource, HelperSpec};
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 use tokio::sync::watch;
+
+use super::super::FakeClock;
 
 /// How much waits in a helper's pipe before it blocks.
 const PIPE: usize = 64 << 10;
@@ -40,6 +44,10 @@ pub struct HelperView {
     pub arguments: Vec<String>,
     /// See [`HelperSpec::network`].
     pub network: HelperNetwork,
+    /// See [`HelperSpec::role`].
+    pub role: HelperRole,
+    /// A folder that lives as long as the helper does: what its container can write to outside of its mounts.
+    pub own_folder: PathBuf,
     mounts: Vec<RealMount>,
 }
 
@@ -52,8 +60,8 @@ pub(super) struct RealMount {
 }
 
 impl HelperView {
-    pub(super) fn new(spec: &HelperSpec, mounts: Vec<RealMount>) -> Self {
-        Self { arguments: spec.arguments.clone(), network: spec.network, mounts }
+    pub(super) fn new(spec: &HelperSpec, own_folder: PathBuf, mounts: Vec<RealMount>) -> Self {
+        Self { arguments: spec.arguments.clone(), network: spec.network, role: spec.role, own_folder, mounts }
     }
 
     /// Where a path inside the helper really is; `None` if no mount holds it.
@@ -80,10 +88,28 @@ impl HelperView {
 /// A helper on the fake's host.
 pub(super) struct HelperRecord {
     pub(super) id: ContainerId,
-    pub(super) info: HelperInfo,
+    info: HelperInfo,
     spec: HelperSpec,
-    killed: Arc<watch::Sender<bool>>,
-    ended: watch::Receiver<bool>,
+    control: Arc<Control>,
+    ended: watch::Receiver<Option<End>>,
+}
+
+/// What is done to a helper from outside.
+#[derive(Default)]
+struct Control {
+    /// Counts the kills.
+    kills: watch::Sender<u64>,
+    /// Whether it starts again when it ends.
+    kept: AtomicBool,
+    /// Whether it ends for good, kept or not.
+    removed: AtomicBool,
+}
+
+/// How a helper ended.
+#[derive(Clone, Copy)]
+struct End {
+    at: Timestamp,
+    code: i32,
 }
 
 /// The host's ends of a helper's pipes.
@@ -93,70 +119,83 @@ pub(super) struct HostPipes {
     pub(super) stderr: DuplexStream,
 }
 
+/// What becomes a helper.
+pub(super) struct Launch<'a> {
+    pub(super) info: HelperInfo,
+    pub(super) spec: &'a HelperSpec,
+    pub(super) program: HelperProgram,
+    pub(super) view: HelperView,
+    /// Kills it once it has written so many bytes.
+    pub(super) die_after: Option<u64>,
+    pub(super) clock: FakeClock,
+}
+
+/// The code of what was killed.
+const KILLED: i32 = 137;
+
 impl HelperRecord {
-    /// Runs `program` in a task of its own until it ends or is killed; `die_after` bytes of output kill it too.
-    pub(super) fn launch(
-        info: HelperInfo,
-        spec: &HelperSpec,
-        program: &HelperProgram,
-        view: HelperView,
-        die_after: Option<u64>,
-    ) -> (Self, HostPipes) {
-        let killed = Arc::new(watch::Sender::new(false));
-        let (ending, ended) = watch::channel(false);
-        let (stdin, from_host) = tokio::io::duplex(PIPE);
-        let (to_host, stdout) = tokio::io::duplex(PIPE);
-        let (words_to_host, stderr) = tokio::io::duplex(PIPE);
-        let (input, program_stdin) = tokio::io::duplex(PIPE);
-        let (program_stdout, output) = tokio::io::duplex(PIPE);
-        let (program_stderr, words) = tokio::io::duplex(PIPE);
-        let io = HelperIo {
-            stdin: Box::new(program_stdin),
-            stdout: Box::new(program_stdout),
-            stderr: Box::new(program_stderr),
-        };
-        let program = program(io, view);
-        let mut kill = killed.subscribe();
-        let suicide = Arc::clone(&killed);
+    /// Runs a program in a task of its own until it ends or is killed, and again while it is kept.
+    pub(super) fn launch(launch: Launch<'_>) -> (Self, HostPipes) {
+        let Launch { info, spec, program, view, mut die_after, clock } = launch;
+        let control = Arc::<Control>::default();
+        let (ending, ended) = watch::channel(None);
+        let (host, mut pipes) = pipes();
+        let its_control = Arc::clone(&control);
+        let mut kill = control.kills.subscribe();
         tokio::spawn(async move {
-            // What carries bytes between program and host ends with the helper, so a kill cuts every pipe at once,
-            // whatever tasks of the program are left.
-            let feed = async {
-                // A pipe that broke has no more to carry.
-                let _ = carry(from_host, input, None).await;
-                std::future::pending::<()>().await;
-            };
-            let drain = async {
-                if carry(output, to_host, die_after).await.is_err_and(|error| error.kind() == io::ErrorKind::Other) {
-                    suicide.send_replace(true);
+            let mut silent: Option<DuplexStream> = None;
+            loop {
+                let code = live(&program, view.clone(), pipes, die_after.take(), &mut kill).await;
+                let again = its_control.kept.load(SeqCst) && !its_control.removed.load(SeqCst);
+                drop(silent.take());
+                if !again {
+                    // Nobody may be waiting for the end.
+                    let _ = ending.send(Some(End { at: clock.now(), code }));
+                    return;
                 }
-            };
-            let run = async { tokio::join!(program, drain, carry(words, words_to_host, None)).0 };
-            tokio::select! {
-                _ = run => {}
-                () = feed => {}
-                // The sender lives as long as this task.
-                _ = kill.wait_for(|killed| *killed) => {}
+                // As with a real engine, nobody reads what it says, and its input is silent.
+                let (host, own) = self::pipes();
+                silent = Some(host.stdin);
+                pipes = own;
             }
-            // Nobody may be waiting for the end.
-            let _ = ending.send(true);
         });
-        let record = Self { id: info.id.clone(), info, spec: spec.clone(), killed, ended };
-        (record, HostPipes { stdin, stdout, stderr })
+        let record = Self { id: info.id.clone(), info, spec: spec.clone(), control, ended };
+        (record, host)
     }
 
-    /// Ends it at once; it stays on the host.
+    /// See [`keep_helper`](dory_core::ports::ContainerRuntime::keep_helper).
+    pub(super) fn keep(&self, keep: bool) {
+        self.control.kept.store(keep, SeqCst);
+    }
+
+    /// Ends it at once and for good.
+    pub(super) fn end(&self) {
+        self.control.removed.store(true, SeqCst);
+        self.kill();
+    }
+
+    /// Kills it; it stays on the host, and starts again if it is kept.
     pub(super) fn kill(&self) {
-        self.killed.send_replace(true);
+        self.control.kills.send_modify(|kills| *kills += 1);
     }
 
-    /// Tells when it has ended: nothing of it touches a file any more.
-    pub(super) fn ended(&self) -> watch::Receiver<bool> {
-        self.ended.clone()
+    /// Returns when it has ended for good: nothing of it touches a file any more.
+    pub(super) fn ended(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut ended = self.ended.clone();
+        async move {
+            // It fails only if the helper's task is gone already.
+            let _ = ended.wait_for(Option::is_some).await;
+        }
     }
 
     pub(super) fn info(&self) -> HelperInfo {
-        HelperInfo { running: !*self.ended.borrow(), ..self.info.clone() }
+        let end = *self.ended.borrow();
+        let exit_code = end.map(|end| i64::from(end.code));
+        HelperInfo { running: end.is_none(), ended_at: end.map(|end| end.at), exit_code, ..self.info.clone() }
+    }
+
+    pub(super) fn role(&self) -> HelperRole {
+        self.spec.role
     }
 
     pub(super) fn name(&self) -> &ContainerName {
@@ -174,6 +213,59 @@ impl HelperRecord {
     pub(super) fn runs_from(&self, image: &str) -> bool {
         self.spec.image.as_str() == image
     }
+}
+
+/// One life of a helper, from its start to its end or its being killed; gives its exit code.
+async fn live(
+    program: &HelperProgram,
+    view: HelperView,
+    pipes: HelperPipes,
+    die_after: Option<u64>,
+    kill: &mut watch::Receiver<u64>,
+) -> i32 {
+    let (input, program_stdin) = tokio::io::duplex(PIPE);
+    let (program_stdout, output) = tokio::io::duplex(PIPE);
+    let (program_stderr, words) = tokio::io::duplex(PIPE);
+    let io =
+        HelperIo { stdin: Box::new(program_stdin), stdout: Box::new(program_stdout), stderr: Box::new(program_stderr) };
+    let program = program(io, view);
+    let (suicide, mut suicidal) = watch::channel(false);
+    // What carries bytes between program and host ends with the helper, so a kill cuts every pipe at once, whatever
+    // tasks of the program are left.
+    let feed = async {
+        // A pipe that broke has no more to carry.
+        let _ = carry(pipes.stdin, input, None).await;
+        std::future::pending::<()>().await;
+    };
+    let drain = async {
+        let carried = carry(output, pipes.stdout, die_after).await;
+        if carried.is_err_and(|error| error.kind() == io::ErrorKind::Other) {
+            suicide.send_replace(true);
+        }
+    };
+    let run = async { tokio::join!(program, drain, carry(words, pipes.stderr, None)).0 };
+    tokio::select! {
+        code = run => code,
+        () = feed => unreachable!("it waits for ever"),
+        // The senders live as long as this.
+        _ = kill.changed() => KILLED,
+        _ = suicidal.wait_for(|suicidal| *suicidal) => KILLED,
+    }
+}
+
+/// A helper's own ends of its pipes.
+struct HelperPipes {
+    stdin: DuplexStream,
+    stdout: DuplexStream,
+    stderr: DuplexStream,
+}
+
+fn pipes() -> (HostPipes, HelperPipes) {
+    let (host_stdin, stdin) = tokio::io::duplex(PIPE);
+    let (stdout, host_stdout) = tokio::io::duplex(PIPE);
+    let (stderr, host_stderr) = tokio::io::duplex(PIPE);
+    let host = HostPipes { stdin: host_stdin, stdout: host_stdout, stderr: host_stderr };
+    (host, HelperPipes { stdin, stdout, stderr })
 }
 
 /// Carries bytes until `from` ends; after `limit` bytes it fails with `Other` instead.

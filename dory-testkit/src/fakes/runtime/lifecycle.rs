@@ -206,7 +206,7 @@ impl State {
     }
 
     /// Returns only when the container's writer stands still for good.
-    fn end_at(&mut self, at: usize, killed: bool) {
+    pub(super) fn end_at(&mut self, at: usize, killed: bool) {
         let record = &mut self.containers[at];
         let ran = matches!(
             record.container.state,

@@ -18,7 +18,7 @@ use std::time::Duration;
 pub use builder::ContainerBuilder;
 use dory_core::domain::container::{Container, ContainerState, Health, Volume};
 use dory_core::domain::id::{ImageRef, NetworkName, VolumeName};
-use dory_core::ports::{BackupEngine, ContainerRuntime};
+use dory_core::ports::{BackupEngine, ContainerRuntime, HelperRole};
 pub use exec::{ExecReply, ExecScript};
 pub use helper::{HelperIo, HelperProgram, HelperView};
 use tempfile::TempDir;
@@ -131,10 +131,12 @@ impl FakeRuntime {
         self.lock().networks.insert(NetworkName::parse(name).expect("a network's name"));
     }
 
-    /// Makes helpers run Dory's agent with `engines`, in this process.
+    /// Makes helpers run Dory's agent with `engines`, and guardians guard this engine's containers, in this process.
     pub fn run_agents_with(&self, engines: Vec<Arc<dyn BackupEngine>>) {
-        let program = mounted::agent_program(engines, self.shared.clock.port());
-        self.run_helpers_with(program);
+        // The program is part of the engine, which must not hold itself.
+        let shared = Arc::downgrade(&self.shared);
+        let socket = move || Some(Self { shared: shared.upgrade()? }.port());
+        self.run_helpers_with(mounted::dory_program(engines, self.shared.clock.port(), Arc::new(socket)));
     }
 
     /// Makes helpers run `program`.
@@ -227,9 +229,24 @@ impl FakeRuntime {
         self.lock().named(container).turns().count()
     }
 
-    /// Ends every running helper now, as a kill does. They stay on the host, not running.
+    /// Ends every running helper that works on volumes now, as a kill does. They stay on the host, not running.
     pub fn kill_helpers(&self) {
-        self.lock().kill_helpers();
+        self.lock().kill_helpers(HelperRole::Engine);
+    }
+
+    /// Ends every running guardian now, as a kill does. Those that are kept start again at once.
+    pub fn kill_guardians(&self) {
+        self.lock().kill_helpers(HelperRole::Guardian);
+    }
+
+    /// Ends every guardian for good, as `docker stop` does. They stay on the host, not running.
+    pub fn end_guardians(&self) {
+        self.lock().end_guardians();
+    }
+
+    /// Ends every helper and every container, as a host does that loses its power, and starts again what is kept.
+    pub fn restart_host(&self) {
+        self.change(State::lose_power);
     }
 
     /// Ends the next helper that is launched once it has written `bytes` to its standard output.

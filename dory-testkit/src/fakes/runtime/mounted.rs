@@ -5,15 +5,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use dory_core::agent::guard::{self, GuardOptions, Reach};
 use dory_core::agent::{self, AgentOptions};
 use dory_core::domain::entry_path::EntryPath;
-use dory_core::domain::id::{MountKey, SnapshotId};
+use dory_core::domain::guard::GuardEnd;
+use dory_core::domain::id::{MountKey, RunId, SnapshotId};
 use dory_core::domain::policy::EngineKind;
 use dory_core::domain::store_url::StoreUrl;
 use dory_core::ports::{
-    BackupEngine, Capabilities, Clock, Events, FileEntry, FreezeReport, HelperNetwork, MountFolder, OpenMode,
-    PruneReport, Repository, RepositorySpec, RepositoryStats, RestoreReport, RestoreRequest, Snapshot, SnapshotReport,
-    SnapshotRequest, UndoRequest, VerifyDepth, VerifyReport, WarmReport,
+    BackupEngine, Capabilities, Clock, ContainerRuntime, Events, FileEntry, FreezeReport, HelperNetwork, HelperRole,
+    MountFolder, OpenMode, PruneReport, Repository, RepositorySpec, RepositoryStats, RestoreReport, RestoreRequest,
+    Snapshot, SnapshotReport, SnapshotRequest, UndoRequest, VerifyDepth, VerifyReport, WarmReport,
 };
 use dory_core::{Error, ErrorKind, Result};
 use futures_util::FutureExt;
@@ -21,30 +23,55 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use super::helper::{HelperIo, HelperProgram, HelperView};
 
-/// What `/dory` does in a helper: `agent` with `engines`, and nothing else.
-pub(super) fn agent_program(engines: Vec<Arc<dyn BackupEngine>>, clock: Arc<dyn Clock>) -> HelperProgram {
-    Arc::new(move |io, view| run_agent(io, view, engines.clone(), Arc::clone(&clock)).boxed())
-}
+/// The engine that a guardian's socket leads to; `None` once the test dropped it.
+pub(super) type Socket = Arc<dyn Fn() -> Option<Arc<dyn ContainerRuntime>> + Send + Sync>;
 
-async fn run_agent(
-    mut io: HelperIo,
-    view: HelperView,
+/// What `/dory` does in a helper: `agent` with `engines`, or `guard` over `socket`.
+pub(super) fn dory_program(
     engines: Vec<Arc<dyn BackupEngine>>,
     clock: Arc<dyn Clock>,
-) -> i32 {
-    let failure = if view.arguments.first().map(String::as_str) == Some("agent") {
-        let mounted = |engine| Arc::new(MountedEngine { engine, view: view.clone() }) as Arc<dyn BackupEngine>;
-        let engines = engines.into_iter().map(mounted).collect();
-        let options = AgentOptions { engines, clock, root: PathBuf::from("/") };
-        match agent::serve(io.stdin, io.stdout, options).await {
-            Ok(()) => return 0,
-            Err(error) => error.to_string(),
+    socket: Socket,
+) -> HelperProgram {
+    Arc::new(move |io, view| match view.arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["agent"] => run_agent(io, view, engines.clone(), Arc::clone(&clock)).boxed(),
+        ["guard", run] if view.role == HelperRole::Guardian => {
+            let run = RunId::parse(run).expect("Dory's own id of a run");
+            run_guard(io, run, view.own_folder, Arc::clone(&clock), Arc::clone(&socket)).boxed()
         }
-    } else {
-        format!("error: unrecognized arguments {:?}", view.arguments)
-    };
+        other => {
+            let failure = format!("error: unrecognized arguments {other:?}");
+            async move { fail(io.stderr, &failure).await }.boxed()
+        }
+    })
+}
+
+async fn run_agent(io: HelperIo, view: HelperView, engines: Vec<Arc<dyn BackupEngine>>, clock: Arc<dyn Clock>) -> i32 {
+    let mounted = |engine| Arc::new(MountedEngine { engine, view: view.clone() }) as Arc<dyn BackupEngine>;
+    let engines = engines.into_iter().map(mounted).collect();
+    let options = AgentOptions { engines, clock, root: PathBuf::from("/") };
+    match agent::serve(io.stdin, io.stdout, options).await {
+        Ok(()) => 0,
+        Err(error) => fail(io.stderr, &error.to_string()).await,
+    }
+}
+
+async fn run_guard(io: HelperIo, run: RunId, folder: PathBuf, clock: Arc<dyn Clock>, socket: Socket) -> i32 {
+    let reach: Reach = Arc::new(move || {
+        let gone = || Error::new(ErrorKind::Unavailable, "reach the container engine", "fake", "the test dropped it");
+        std::future::ready(socket().ok_or_else(gone)).boxed()
+    });
+    match guard::serve(io.stdin, io.stdout, GuardOptions { run, reach, clock, folder }).await {
+        Ok(end) => end.code().into(),
+        Err(error) => {
+            fail(io.stderr, &error.to_string()).await;
+            GuardEnd::UNFINISHED.into()
+        }
+    }
+}
+
+async fn fail(mut stderr: Box<dyn AsyncWrite + Send + Unpin>, failure: &str) -> i32 {
     // Nobody may be listening any more.
-    let _ = io.stderr.write_all(failure.as_bytes()).await;
+    let _ = stderr.write_all(failure.as_bytes()).await;
     1
 }
 

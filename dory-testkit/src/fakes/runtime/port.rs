@@ -8,15 +8,15 @@ use async_trait::async_trait;
 use dory_core::domain::container::{Container, ContainerState, Image, Volume};
 use dory_core::domain::id::{ContainerId, ImageRef, NetworkName, VolumeName};
 use dory_core::ports::{
-    Clock, ContainerRuntime, EventStream, ExecRequest, ExecSession, Helper, HelperInfo, HelperMount, HelperSource,
-    HelperSpec, RuntimeInfo, WaitCondition,
+    Clock, ContainerRuntime, EventStream, ExecRequest, ExecSession, Helper, HelperInfo, HelperMount, HelperRole,
+    HelperSource, HelperSpec, RuntimeInfo, WaitCondition,
 };
 use dory_core::{Error, ErrorKind, Result};
 use futures_util::stream;
 use tokio::sync::mpsc;
 
 use super::exec::{ExecScript, FakeExec};
-use super::helper::{HelperRecord, HelperView, RealMount};
+use super::helper::{HelperRecord, HelperView, Launch, RealMount};
 use super::state::{HELPER_IMAGE, State, unreachable_engine};
 use super::{FakeRuntime, PORT};
 use crate::fakes::journal::Pending;
@@ -33,7 +33,7 @@ impl FakeRuntime {
             return call.end(Err(unreachable_engine()));
         }
         if state.kill_on.take_if(|wanted| *wanted == method).is_some() {
-            state.kill_helpers();
+            state.kill_helpers(HelperRole::Engine);
         }
         state.settle();
         drop(state);
@@ -189,25 +189,33 @@ impl ContainerRuntime for FakeRuntime {
         call.end(Ok(helpers))
     }
 
+    async fn keep_helper(&self, id: &ContainerId, keep: bool) -> Result<()> {
+        let name = self.lock().helper_name(id);
+        let call = self.begin("keep_helper", name.as_str(), if keep { "" } else { "no more" })?;
+        let state = self.lock();
+        let kept = state.refuse_what_is_no_helper(id, "keep_helper").and_then(|()| {
+            let helper = state.helpers.iter().find(|helper| helper.id == *id);
+            let gone = || Error::new(ErrorKind::NotFound, "keep helper", name, "no such helper");
+            helper.ok_or_else(gone).map(|helper| helper.keep(keep))
+        });
+        call.end(kept)
+    }
+
     async fn remove_helper(&self, id: &ContainerId) -> Result<()> {
         let name = self.lock().helper_name(id);
         let call = self.begin("remove_helper", name, "")?;
         let ended = {
             let state = self.lock();
-            if state.containers.iter().any(|record| record.container.id == *id) {
-                let name = state.name_of(id);
-                state.journal.complain(format!("`remove_helper` was called for container `{name}`, which is none"));
-                let reason = "it is not a helper";
-                return call.end(Err(Error::new(ErrorKind::InvalidInput, "remove helper", name, reason)));
+            if let Err(refused) = state.refuse_what_is_no_helper(id, "remove_helper") {
+                return call.end(Err(refused));
             }
             state.helpers.iter().find(|helper| helper.id == *id).map(|helper| {
-                helper.kill();
+                helper.end();
                 helper.ended()
             })
         };
-        if let Some(mut ended) = ended {
-            // It fails only if the helper's task is gone already.
-            let _ = ended.wait_for(|ended| *ended).await;
+        if let Some(ended) = ended {
+            ended.await;
             self.lock().helpers.retain(|helper| helper.id != *id);
         }
         call.end(Ok(()))
@@ -243,6 +251,15 @@ impl State {
         Ok(())
     }
 
+    fn refuse_what_is_no_helper(&self, id: &ContainerId, method: &str) -> Result<()> {
+        if self.containers.iter().any(|record| record.container.id == *id) {
+            let name = self.name_of(id);
+            self.journal.complain(format!("`{method}` was called for container `{name}`, which is none"));
+            return Err(Error::new(ErrorKind::InvalidInput, method.replace('_', " "), name, "it is not a helper"));
+        }
+        Ok(())
+    }
+
     fn launch_helper(&mut self, spec: &HelperSpec) -> Result<Helper> {
         let refused = |kind, subject: String, reason: &str| Error::new(kind, "launch helper", subject, reason);
         if self.helpers.iter().any(|helper| helper.is_named(&spec.name) && helper.info().running) {
@@ -266,9 +283,25 @@ impl State {
         let id = self.new_id(spec.name.as_str());
         let mut labels = spec.labels.clone();
         labels.insert(HELPER_LABEL.to_owned(), "true".to_owned());
-        let info = HelperInfo { id: id.clone(), created_at: self.clock.now(), running: true, labels };
-        let view = HelperView::new(spec, mounts);
-        let (record, pipes) = HelperRecord::launch(info, spec, &program, view, self.kill_after_output.take());
+        let info = HelperInfo {
+            id: id.clone(),
+            role: spec.role,
+            created_at: self.clock.now(),
+            running: true,
+            ended_at: None,
+            exit_code: None,
+            labels,
+        };
+        let own_folder = self.data_root().join("helpers").join(id.as_str());
+        std::fs::create_dir_all(&own_folder).expect("a helper's folder");
+        let (record, pipes) = HelperRecord::launch(Launch {
+            info,
+            spec,
+            program,
+            view: HelperView::new(spec, own_folder, mounts),
+            die_after: self.kill_after_output.take(),
+            clock: self.clock.clone(),
+        });
         self.helpers.retain(|helper| !helper.is_named(&spec.name));
         self.helpers.push(record);
         Ok(Helper { id, stdin: Box::new(pipes.stdin), stdout: Box::new(pipes.stdout), stderr: Box::new(pipes.stderr) })

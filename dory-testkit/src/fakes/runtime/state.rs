@@ -8,7 +8,7 @@ use std::time::Duration;
 use data_encoding::HEXLOWER;
 use dory_core::domain::container::{Container, ContainerState, Health, Image, Mount, MountKind, Volume};
 use dory_core::domain::id::{ContainerId, ImageRef, NetworkName, VolumeName};
-use dory_core::ports::{Clock, ContainerAction, ContainerEvent};
+use dory_core::ports::{Clock, ContainerAction, ContainerEvent, HelperRole};
 use dory_core::{Error, ErrorKind, Result};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
@@ -237,10 +237,26 @@ impl State {
         }
     }
 
-    pub(super) fn kill_helpers(&mut self) {
-        for helper in &self.helpers {
+    pub(super) fn kill_helpers(&self, role: HelperRole) {
+        for helper in self.helpers.iter().filter(|helper| helper.role() == role) {
             helper.kill();
         }
+    }
+
+    pub(super) fn end_guardians(&self) {
+        for helper in self.helpers.iter().filter(|helper| helper.role() == HelperRole::Guardian) {
+            helper.end();
+        }
+    }
+
+    /// Containers have no restart policy here, so they stay down.
+    pub(super) fn lose_power(&mut self) {
+        for at in 0..self.containers.len() {
+            self.end_at(at, true);
+        }
+        self.break_events();
+        self.kill_helpers(HelperRole::Engine);
+        self.kill_helpers(HelperRole::Guardian);
     }
 
     pub(super) fn program(&self) -> Option<HelperProgram> {
