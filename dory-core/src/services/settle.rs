@@ -41,16 +41,19 @@ impl Dory {
                 by_run.entry(run).or_default().push(helper);
             }
         }
-        let (mut all, mut under_way) = (Vec::new(), BTreeSet::new());
+        let (mut all, mut under_way, mut over) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
         for (run, helpers) in by_run {
             match self.settle_run(&runtime, run, helpers).await? {
                 Verdict::UnderWay => {
                     under_way.insert(run);
                 }
-                Verdict::Settled(settled) => all.extend(settled),
+                Verdict::Settled(settled) => {
+                    over.insert(run);
+                    all.extend(settled);
+                }
             }
         }
-        self.remove_leftover_volumes(runtime.as_ref(), &under_way).await?;
+        self.remove_leftover_volumes(runtime.as_ref(), &under_way, &over).await?;
         Ok(all)
     }
 
@@ -146,11 +149,17 @@ impl Dory {
     }
 
     /// Volumes that a run made for itself, and that no run uses any more.
-    async fn remove_leftover_volumes(&self, runtime: &dyn ContainerRuntime, under_way: &BTreeSet<RunId>) -> Result<()> {
+    async fn remove_leftover_volumes(
+        &self,
+        runtime: &dyn ContainerRuntime,
+        under_way: &BTreeSet<RunId>,
+        over: &BTreeSet<RunId>,
+    ) -> Result<()> {
         for volume in runtime.list_volumes().await? {
             let Some(run) = self.run_of(&volume.labels) else { continue };
             // A run makes its volumes shortly before it mounts them.
-            if under_way.contains(&run) || !self.is_past(run.made_at(), LEFT_TO_START) {
+            let young = !over.contains(&run) && !self.is_past(run.made_at(), LEFT_TO_START);
+            if young || under_way.contains(&run) {
                 continue;
             }
             match runtime.remove_volume(&volume.name).await {
