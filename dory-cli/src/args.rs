@@ -1,11 +1,14 @@
 //! What can be typed.
 
+mod policy;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use dory_core::services::Guarding;
 
+pub use self::policy::{HookArgs, LimitArgs};
 use crate::exit;
 
 /// Back up the volumes of Docker containers, and bring them back.
@@ -157,6 +160,12 @@ pub struct BackupArgs {
     /// Leave out paths, relative to each mount, in gitignore's syntax; may be repeated
     #[arg(long, value_name = "PATTERN")]
     pub exclude: Vec<String>,
+    /// Limits of this run.
+    #[command(flatten)]
+    pub limits: LimitArgs,
+    /// Run no hooks this time
+    #[arg(long)]
+    pub no_hooks: bool,
     /// Begin a new backup although the container looks like that of a known one
     #[arg(long, conflicts_with_all = ["continue_backup", "all"])]
     pub new: bool,
@@ -286,6 +295,15 @@ pub struct EditArgs {
     /// An option of the engine from now on, as `name=value`; `name=` removes it; may be repeated
     #[arg(long = "engine-option", value_name = "NAME=VALUE", conflicts_with = "at")]
     pub engine_options: Vec<String>,
+    /// Say that suspect points are as they should be: the one of `--at`, or all
+    #[arg(long)]
+    pub clear_suspect: bool,
+    /// Limits from now on.
+    #[command(flatten)]
+    pub limits: LimitArgs,
+    /// Hooks from now on.
+    #[command(flatten)]
+    pub hooks: HookArgs,
 }
 
 /// See [`Command::Delete`].

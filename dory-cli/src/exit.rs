@@ -34,6 +34,10 @@ pub enum Exit {
     Unsupported = 11,
     /// A container that ran before does not run now.
     ContainerDown = 12,
+    /// A command of the user's around the backup failed.
+    HookFailed = 13,
+    /// The point holds so much less than the one before that the source may have lost its data.
+    Suspect = 14,
     /// It was interrupted, and ended in order.
     Interrupted = 130,
     /// Whoever read standard output had enough, as with `| head`.
@@ -57,6 +61,7 @@ impl Exit {
             ErrorKind::Cancelled => Self::Interrupted,
             ErrorKind::Incomplete => Self::Incomplete,
             ErrorKind::ContainerDown => Self::ContainerDown,
+            ErrorKind::HookFailed => Self::HookFailed,
             _ => Self::Failure,
         }
     }
@@ -67,9 +72,10 @@ impl Exit {
         let rank = |exit: Self| match exit {
             Self::Success => 0,
             Self::Incomplete => 1,
-            Self::Interrupted => 3,
-            Self::ContainerDown => 4,
-            _ => 2,
+            Self::Suspect => 2,
+            Self::Interrupted => 4,
+            Self::ContainerDown => 5,
+            _ => 3,
         };
         if rank(other) > rank(self) { other } else { self }
     }
@@ -84,14 +90,15 @@ impl From<Exit> for ExitCode {
 /// The table in `dory --help`.
 pub(crate) const HELP: &str = "\
 Exit codes:
-    0  done                             7  the passphrase does not fit
-    1  failed                           8  store or container engine out of reach
-    2  wrong command line or setting    9  stored data is damaged
-    3  done in part, data is missing   10  no space
-    4  something is not there          11  this host or version cannot do it
-    5  somebody else has it            12  a container that ran does not run now
-    6  credentials or permissions     130  interrupted, and ended in order
-                                     141  nobody reads the output any more";
+     0  done                             8  store or container engine out of reach
+     1  failed                           9  stored data is damaged
+     2  wrong command line or setting   10  no space
+     3  done in part, data is missing   11  this host or version cannot do it
+     4  something is not there          12  a container that ran does not run now
+     5  somebody else has it            13  a hook failed
+     6  credentials or permissions      14  the point is suspect: its source shrank
+     7  the passphrase does not fit    130  interrupted, and ended in order
+                                       141  nobody reads the output any more";
 
 #[cfg(test)]
 mod tests {
@@ -111,5 +118,6 @@ mod tests {
         assert_eq!(Exit::NotFound.worse(Exit::ContainerDown), Exit::ContainerDown);
         assert_eq!(Exit::ContainerDown.worse(Exit::NotFound), Exit::ContainerDown);
         assert_eq!(Exit::Success.worse(Exit::Incomplete), Exit::Incomplete);
+        assert_eq!(Exit::Incomplete.worse(Exit::Suspect), Exit::Suspect);
     }
 }

@@ -132,7 +132,7 @@ impl Ui {
     /// `InvalidInput` where nobody can be asked, and for any other answer.
     pub fn confirm(&self, question: &str, expected: &str, outcome: &str) -> Result<(), Error> {
         if !self.interactive {
-            return Err(Error::invalid("confirmation", "", "there is no terminal to ask on")
+            return Err(Error::invalid("confirmation", "", format!("there is no terminal to ask on: {question}"))
                 .with_hint("add `--yes` to go on without asking"));
         }
         let _ = write!(io::stderr(), "{question} Type `{expected}` to go on: ");

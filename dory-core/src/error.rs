@@ -45,13 +45,15 @@ pub enum ErrorKind {
     Incomplete,
     /// A container that should run does not.
     ContainerDown,
+    /// A command of the user's, which was to run before or after, did not run well.
+    HookFailed,
     /// A defect in Dory or an answer nobody foresaw.
     Internal,
 }
 
 impl ErrorKind {
     /// Every kind, in declaration order: tables over kinds are tested against it.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::NotFound,
         Self::AlreadyExists,
         Self::Conflict,
@@ -66,6 +68,7 @@ impl ErrorKind {
         Self::Cancelled,
         Self::Incomplete,
         Self::ContainerDown,
+        Self::HookFailed,
         Self::Internal,
     ];
 

@@ -6,17 +6,21 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use dory_core::domain::backup::{Backup, ContainerSeen};
+use dory_core::domain::backup::{Backup, ContainerSeen, SealedHooks};
 use dory_core::domain::container::MountKind;
 use dory_core::domain::event::{Warning, WarningKind};
 use dory_core::domain::fleet::{Fleet, FleetEncryption};
+use dory_core::domain::hook::{HookOverrides, HookSettings, OnError};
 use dory_core::domain::id::{
     BackupId, ContainerId, ContainerName, ImageRef, MountKey, PointId, RunId, ServerName, SnapshotId, VolumeName,
 };
 use dory_core::domain::identity::{ComposePlace, Identity};
+use dory_core::domain::keys::MasterKey;
 use dory_core::domain::policy::{EngineKind, PolicyOverrides, StopMode};
-use dory_core::domain::restore_point::{Consistency, PointMount, PointOrigin, PointSize, RestorePoint};
+use dory_core::domain::restore_point::{Consistency, MountSize, PointMount, PointOrigin, PointSize, RestorePoint};
 use dory_core::domain::run::{Outcome, Run, RunKind};
+use dory_core::domain::secret::Secret;
+use dory_core::domain::suspect::{Clearance, Loss, Measure, Suspicion};
 use dory_core::ports::DocumentKey;
 use dory_core::services::Catalog;
 use dory_core::{ErrorKind, ErrorRecord};
@@ -75,7 +79,9 @@ fn backup() -> Backup {
             engine: Some(EngineKind::Duplicity),
             engine_options: BTreeMap::from([("volsize".into(), "50".into())]),
             exclude: Some(vec!["cache/**".into()]),
+            ..PolicyOverrides::default()
         },
+        hooks: None,
         description: Some("orders and customers".into()),
         metadata: BTreeMap::from([("owner".into(), "billing".into())]),
         points: vec![RestorePoint {
@@ -99,6 +105,9 @@ fn backup() -> Backup {
             stop_window: Some(SignedDuration::from_millis(2_345)),
             elapsed: SignedDuration::from_secs(17),
             size: PointSize { files: 1_369, bytes: 2_000_000_000, stored_bytes: 104_000_000 },
+            mount_sizes: Vec::new(),
+            exclude: Vec::new(),
+            suspect: None,
             warnings: vec![Warning {
                 kind: WarningKind::Unreadable,
                 path: r"var-lib-postgresql-data/odd\xff".parse().unwrap(),
@@ -151,6 +160,54 @@ async fn a_backup_document_whose_point_left_something_out() {
     let (memory, catalog) = store();
     memory.put(key, golden);
     assert_eq!(catalog.backup(&backup.id).await.unwrap(), backup);
+}
+
+/// A backup that says all that can be said since points can be suspect and hooks be set.
+fn frozen_backup() -> Backup {
+    let key = MasterKey::derive(&Secret::new("correct horse"), "01ARZ3NDEKTSV4RRFFQ69G5FAV").unwrap();
+    let mut backup = backup();
+    let pre = HookSettings {
+        command: Some("sync && touch /tmp/flushed".parse().unwrap()),
+        user: Some("postgres".into()),
+        timeout: Some("90s".parse().unwrap()),
+        on_error: Some(OnError::Continue),
+    };
+    let hooks = HookOverrides { pre, ..HookOverrides::default() };
+    backup.hooks = Some(SealedHooks::new(&key, &backup.id, &backup.server, hooks.clone()).unwrap());
+    assert_eq!(backup.proven_hooks(Some(&key)).unwrap(), hooks);
+    backup.policy.healthy_timeout = Some("3m".parse().unwrap());
+    backup.policy.suspect_below = Some("30%".parse().unwrap());
+    let point = &mut backup.points[0];
+    point.mount_sizes = vec![MountSize { key: point.mounts[0].key.clone(), files: 1_368, bytes: 2_000_000_000 }];
+    point.exclude = vec!["cache/**".into()];
+    point.suspect = Some(Suspicion {
+        loss: Loss {
+            mount: Some("/var/lib/postgresql/data".into()),
+            of: Measure::Bytes,
+            before: 9_000_000_000,
+            now: 2_000_000_000,
+        },
+        compared_with: PointId::parse("01K9ZZZZZZZZZZZZZZZZZZZZZW").unwrap(),
+        cleared: Some(Clearance {
+            at: at("2026-11-24T00:00:00Z"),
+            server: ServerName::parse("alpha").unwrap(),
+            by: Some("ada".into()),
+        }),
+    });
+    backup
+}
+
+#[tokio::test]
+async fn a_backup_document_with_hooks_and_a_suspect_point() {
+    let (memory, catalog) = store();
+    catalog.create_backup(&frozen_backup()).await.unwrap();
+    let written = memory.peek("backups/shop-db-1-4f1c4f1c4f1c.json").unwrap();
+    let golden = golden("backup-1-frozen.json");
+    assert_eq!(written, golden);
+
+    let (memory, catalog) = store();
+    memory.put("backups/shop-db-1-4f1c4f1c4f1c.json", golden);
+    assert_eq!(catalog.backup(&backup().id).await.unwrap(), frozen_backup());
 }
 
 #[tokio::test]

@@ -11,8 +11,8 @@ use serde::Serialize;
 use crate::args::BackupArgs;
 use crate::exit::Exit;
 use crate::interrupt;
-use crate::render::plans;
 use crate::render::progress::RunProgress;
+use crate::render::{backups, plans};
 use crate::settings;
 use crate::ui::Ui;
 
@@ -65,13 +65,25 @@ pub(super) async fn run(ui: &Ui, dory: &Dory, args: &BackupArgs) -> Result<Exit>
             if let Some(reason) = &report.guardian_lost {
                 ui.warn(&format!("nobody guarded the run to its end, so its data counts as read live: {reason}"));
             }
+            if report.point.is_suspect() {
+                exit = exit.worse(Exit::Suspect);
+                ui.warn(&backups::alarm(&report.point, report.backup.as_str()));
+            }
+            if let Some(failed) = &report.hook_failed {
+                exit = exit.worse(ui.fail(failed));
+            }
         }
         let failure = error.as_ref().or(report.as_ref().and_then(|report| report.containers_down.as_ref()));
         if let Some(failure) = failure {
             exit = exit.worse(ui.fail(failure));
         }
+        let hook_failed = report.as_ref().and_then(|report| report.hook_failed.as_ref());
         let cancelled = error.as_ref().is_some_and(|error| error.kind() == ErrorKind::Cancelled);
-        all.push(Done { container: request.container.clone(), error: failure.map(Error::to_record), report });
+        all.push(Done {
+            container: request.container.clone(),
+            error: failure.or(hook_failed).map(Error::to_record),
+            report,
+        });
         if cancelled {
             break;
         }
@@ -146,6 +158,9 @@ fn requests(args: &BackupArgs, containers: Vec<String>) -> Result<Vec<BackupRequ
         engine: args.engine.map(Into::into),
         engine_options: settings::pairs("--engine-option", &args.engine_options)?,
         exclude: (!args.exclude.is_empty()).then(|| args.exclude.clone()),
+        healthy_timeout: args.limits.healthy_timeout,
+        suspect_below: args.limits.suspect_below,
+        ..PolicyOverrides::default()
     };
     let request = |container: String| BackupRequest {
         container,
@@ -154,6 +169,7 @@ fn requests(args: &BackupArgs, containers: Vec<String>) -> Result<Vec<BackupRequ
         point_description: args.description.clone(),
         history: history.clone(),
         guarding: Guarding::from(&args.guarding),
+        no_hooks: args.no_hooks,
         ..BackupRequest::default()
     };
     Ok(containers.into_iter().map(request).collect())

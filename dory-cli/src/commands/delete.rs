@@ -20,7 +20,8 @@ pub(super) async fn run(ui: &Ui, dory: &Dory, args: &DeleteArgs) -> Result<Exit>
     if !args.yes {
         // A whole backup goes only to who writes its name.
         let expected = if plan.whole { dory.find_backup(&args.backup).await?.name.clone() } else { "yes".to_owned() };
-        ui.confirm("This cannot be undone.", &expected, "nothing was deleted")?;
+        let warning = plan.frozen.as_ref().map(|frozen| format!("{} ", plans::frozen(frozen))).unwrap_or_default();
+        ui.confirm(&format!("{warning}This cannot be undone."), &expected, "nothing was deleted")?;
     }
     let report = dory.run_delete(&plan).await?;
     ui.result(&report, plans::delete_report)?;

@@ -21,6 +21,9 @@ struct Changed {
 
 pub(super) async fn run(ui: &Ui, dory: &Dory, args: &EditArgs) -> Result<Exit> {
     dory.open_fleet().await?;
+    if args.clear_suspect {
+        return clear_suspect(ui, dory, args).await;
+    }
     if let Some(at) = &args.at {
         return edit_point(ui, dory, args, at).await;
     }
@@ -37,14 +40,27 @@ pub(super) async fn run(ui: &Ui, dory: &Dory, args: &EditArgs) -> Result<Exit> {
             stop: args.stop.map(Into::into),
             engine: args.engine.map(Into::into),
             engine_options: settings::pairs("--engine-option", &args.engine_options)?,
-            exclude: None,
+            hooks: args.hooks.overrides()?,
+            healthy_timeout: args.limits.healthy_timeout,
+            suspect_below: args.limits.suspect_below,
+            ..PolicyOverrides::default()
         },
+        remove_hooks: args.hooks.removed(),
     };
     if edit == BackupEdit::default() {
         return Err(nothing_to_change());
     }
     let backup = dory.edit_backup(&args.backup, &edit).await?;
     ui.result(&backup, |backup| backups::backup(backup, dory.now()))?;
+    Ok(Exit::Success)
+}
+
+/// Notes who said so: the account, and the one behind `sudo`.
+async fn clear_suspect(ui: &Ui, dory: &Dory, args: &EditArgs) -> Result<Exit> {
+    let choice = args.at.as_ref().map(|at| point::choice(at, dory.now()));
+    let by = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
+    let cleared = dory.clear_suspect(&args.backup, choice.as_ref(), by.as_deref()).await?;
+    ui.result(&cleared, |cleared| cleared.iter().map(|id| format!("point {id} is not suspect any more\n")).collect())?;
     Ok(Exit::Success)
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use dory_core::domain::backup::Backup;
 use dory_core::domain::policy::{EngineKind, PolicyOverrides, StopMode};
 use dory_core::domain::restore_point::{PointOrigin, RestorePoint};
+use dory_core::domain::suspect::{Loss, Measure};
 use dory_core::ports::{FileEntry, FileKind};
 use jiff::Timestamp;
 
@@ -22,7 +23,7 @@ pub(crate) fn backup_list(backups: &[Arc<Backup>], now: Timestamp) -> String {
             backup.name.clone(),
             backup.server.to_string(),
             backup.identity.container.to_string(),
-            backup.points.len().to_string(),
+            backup.points.len().to_string() + if backup.is_frozen() { " FROZEN" } else { "" },
             latest.map_or_else(|| "never".to_owned(), |point| units::ago(point.taken_at, now)),
             latest.map_or_else(|| "-".to_owned(), |point| units::bytes(point.size.bytes)),
             units::bytes(backup.stored_bytes()),
@@ -61,6 +62,18 @@ pub(crate) fn backup(backup: &Backup, now: Timestamp) -> String {
         field(name, &value);
     }
     field("stored", &units::bytes(backup.stored_bytes()));
+    if let Some((point, suspicion)) = backup.frozen_by() {
+        let clear = format!("`dory edit {} --clear-suspect` if that is as it should be", backup.id);
+        field("FROZEN", &format!("point {} is suspect, {}: {clear}", point.id, loss(&suspicion.loss)));
+    }
+    if let Some(sealed) = &backup.hooks {
+        let commands = [("pre-hook", &sealed.hooks.pre), ("post-hook", &sealed.hooks.post)];
+        for (name, settings) in commands {
+            if let Some(command) = &settings.command {
+                field(name, &command.to_string());
+            }
+        }
+    }
     if backup.deleting_since.is_some() {
         field("state", "its deletion began and was not finished: run `dory delete` again");
     }
@@ -108,10 +121,41 @@ fn remarks(point: &RestorePoint) -> String {
     } else if point.warning_count > 0 {
         remarks.push(format!("{} warnings", point.warning_count));
     }
+    if let Some(suspicion) = &point.suspect {
+        remarks.push(match &suspicion.cleared {
+            None => format!("SUSPECT, {}", loss(&suspicion.loss)),
+            Some(cleared) => {
+                let by = cleared.by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
+                format!("shrank, and was cleared{by}")
+            }
+        });
+    }
     if point.deleting {
         remarks.push("being deleted".to_owned());
     }
     remarks.join(" ")
+}
+
+/// What a suspect point lost, in sizes that people read.
+pub(crate) fn loss(loss: &Loss) -> String {
+    let count = |number: u64| match loss.of {
+        Measure::Files => units::count(usize::try_from(number).unwrap_or(usize::MAX), "file"),
+        Measure::Bytes => units::bytes(number),
+    };
+    let place = loss.mount.as_ref().map_or_else(|| "it".to_owned(), |mount| mount.display().to_string());
+    match (loss.of, loss.now) {
+        (Measure::Files, 0) => format!("{place} is empty and held {} before", count(loss.before)),
+        (_, now) => format!("{place} holds {} and held {} before", count(now), count(loss.before)),
+    }
+}
+
+/// What a run says of a suspect point that it made.
+pub(crate) fn alarm(point: &RestorePoint, backup: &str) -> String {
+    let what = point.suspect.as_ref().map(|suspicion| loss(&suspicion.loss)).unwrap_or_default();
+    format!(
+        "SUSPECT: {what}. Nothing of backup {backup} is deleted without a word until `dory edit {backup} \
+         --clear-suspect` says that this is as it should be"
+    )
 }
 
 /// Files of a point, a line each.

@@ -1,11 +1,12 @@
 //! What a run would do, and what it did.
 
+use dory_core::domain::hook::{Hook, HookMoment, Hooks, OnError};
 use dory_core::domain::plan::{BackupPlan, Quiet, QuietReason};
 use dory_core::domain::policy::StopMode;
 use dory_core::domain::restore_point::{PointMount, RestorePoint};
-use dory_core::services::{BackupReport, DeletePlan, DeleteReport, RestoreOutcome, RestorePlan};
+use dory_core::services::{BackupReport, DeletePlan, DeleteReport, Frozen, RestoreOutcome, RestorePlan};
 
-use super::units;
+use super::{backups, units};
 
 /// What a backup would do.
 pub(crate) fn backup_plan(plan: &BackupPlan) -> String {
@@ -24,6 +25,7 @@ pub(crate) fn backup_plan(plan: &BackupPlan) -> String {
             text.push_str(&format!("    {}: {}\n", mount.destination.display(), mount.reason));
         }
     }
+    text.push_str(&hooks(&plan.policy.hooks));
     text.push_str(&quieted(&plan.quiet));
     for name in &plan.left_running {
         text.push_str(&format!("leaves {name} running: files may be from different moments\n"));
@@ -59,6 +61,24 @@ pub(crate) fn restore_plan(plan: &RestorePlan) -> String {
         false => "keeps NO safety point: what is there now is lost\n",
     });
     text
+}
+
+fn hooks(hooks: &Hooks) -> String {
+    let line = |moment: HookMoment, hook: &Hook| {
+        let user = hook.user.as_ref().map(|user| format!(" as {user}")).unwrap_or_default();
+        let when = match moment {
+            HookMoment::Pre => "before anything stops",
+            HookMoment::Post => "when everything runs again",
+        };
+        let on_error = match hook.on_error {
+            OnError::Fail => "its failure fails the run",
+            OnError::Continue => "its failure is only told",
+        };
+        format!("runs{user} in the container {when}, for {} at most; {on_error}\n    {}\n", hook.timeout, hook.command)
+    };
+    let pre = hooks.pre.as_ref().map(|hook| line(HookMoment::Pre, hook));
+    let post = hooks.post.as_ref().map(|hook| line(HookMoment::Post, hook));
+    pre.into_iter().chain(post).collect()
 }
 
 fn quieted(quiet: &[Quiet]) -> String {
@@ -149,6 +169,9 @@ pub(crate) fn delete_plan(plan: &DeletePlan) -> String {
     } else {
         format!("deletes from backup {}\n", plan.backup)
     };
+    if let Some(reason) = &plan.frozen {
+        text.push_str(&format!("{}\n", frozen(reason)));
+    }
     for point in &plan.points {
         let name = point.name.as_ref().map(|name| format!(" \"{name}\"")).unwrap_or_default();
         let tied = if point.tied { ", which needs one of the others" } else { "" };
@@ -159,6 +182,16 @@ pub(crate) fn delete_plan(plan: &DeletePlan) -> String {
     }
     text.push_str(&format!("{} had been added to the store for it\n", units::bytes(plan.stored_bytes)));
     text
+}
+
+/// Why nothing of a backup should go now.
+pub(crate) fn frozen(frozen: &Frozen) -> String {
+    let suspicion = &frozen.suspicion;
+    format!(
+        "FROZEN: point {} is suspect, {}; the points before it may be all that is left of the data.",
+        frozen.point,
+        backups::loss(&suspicion.loss)
+    )
 }
 
 /// What a deletion did.

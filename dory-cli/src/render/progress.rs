@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use dory_core::domain::event::Progress;
 use dory_core::domain::policy::StopMode;
-use dory_core::services::{RunEvent, RunEvents};
+use dory_core::services::{HookOutcome, HookReport, RunEvent, RunEvents};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::units;
@@ -94,8 +94,17 @@ impl Screen {
             RunEvent::Quieting { .. } => {}
             RunEvent::Resumed { container } => self.line(&format!("{container} runs again")),
             RunEvent::NotStarted { container, .. } => {
-                self.bar.suspend(|| self.ui.warn(&format!("{container} could not be started again")));
+                self.warning(&format!("{container} could not be started again"));
             }
+            RunEvent::StartedAnyway { container, needed, error } => self.warning(&format!(
+                "{container} is started although {needed}, which it needs, is not ready: {}",
+                error.reason
+            )),
+            RunEvent::HookStarted { moment, container, command } => {
+                self.line(&format!("{moment}-hook in {container}: {command}"));
+            }
+            RunEvent::HookEnded(report) => self.hook_ended(&report),
+            RunEvent::Mount { mount, state } => self.line(&format!("{} {}", mount.display(), state.as_str())),
             RunEvent::Progress(progress) => {
                 let text = format!("{} {}", self.state.phase, describe(&progress));
                 if self.bar.is_hidden() && self.state.last_line.elapsed() >= LINE_EVERY {
@@ -108,10 +117,23 @@ impl Screen {
                 self.state.warnings += 1;
                 if self.state.warnings <= WARNINGS_TOLD {
                     let line = format!("{} {}: {}", warning.path, warning.kind.as_str(), warning.detail);
-                    self.bar.suspend(|| self.ui.warn(&line));
+                    self.warning(&line);
                 }
             }
         }
+    }
+
+    fn hook_ended(&self, report: &HookReport) {
+        match &report.outcome {
+            HookOutcome::Succeeded => self.line(&report.line()),
+            HookOutcome::Skipped { .. } => self.warning(&report.line()),
+            _ if report.said.is_empty() => self.warning(&report.line()),
+            _ => self.warning(&format!("{}; its last words:\n{}", report.line(), report.said)),
+        }
+    }
+
+    fn warning(&self, line: &str) {
+        self.bar.suspend(|| self.ui.warn(line));
     }
 
     fn line(&self, line: &str) {

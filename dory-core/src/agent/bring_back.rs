@@ -19,6 +19,12 @@ pub(crate) async fn undo(runtime: &dyn ContainerRuntime, quiet: &Quiet, patience
     let undone = match (quiet.mode, quiet.was) {
         (StopMode::None, _) | (StopMode::Pause, ContainerState::Paused) => return Ok(()),
         (StopMode::Pause, _) => runtime.unpause(&quiet.id).await,
+        (StopMode::Stop, ContainerState::Paused) => {
+            // It is frozen still where thawing it failed, or again where the last answer was lost; and what is frozen
+            // cannot be started.
+            let thawed = runtime.unpause(&quiet.id).await;
+            if thawed.is_ok() { runtime.start(&quiet.id).await } else { thawed }
+        }
         (StopMode::Stop, _) => runtime.start(&quiet.id).await,
     };
     let undone = match undone {

@@ -6,10 +6,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::container::Container;
+use super::hook::HookOverrides;
 use super::id::{BackupId, ContainerId, ContainerName, ServerName};
 use super::identity::Identity;
+use super::keys::MasterKey;
 use super::policy::{EngineKind, PolicyOverrides, label, marked_by_label};
 use super::restore_point::{PointOrigin, RestorePoint};
+use super::suspect::Suspicion;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The lasting record of one container's data: who it is, how it is backed up, what it can be brought back to.
@@ -39,6 +42,9 @@ pub struct Backup {
     /// What the catalog says about how to make it.
     #[serde(default)]
     pub policy: PolicyOverrides,
+    /// What the catalog says about hooks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hooks: Option<SealedHooks>,
     /// A user's words about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
@@ -87,6 +93,7 @@ impl Backup {
             marked: None,
             marked_by_label: label_marks(container),
             policy: PolicyOverrides::default(),
+            hooks: None,
             description: container.label(label::DESCRIPTION).map(str::to_owned),
             metadata: BTreeMap::new(),
             points: Vec::new(),
@@ -133,6 +140,35 @@ impl Backup {
 
     fn choosable(&self) -> impl DoubleEndedIterator<Item = &RestorePoint> {
         self.points.iter().filter(|point| !point.deleting && point.origin != PointOrigin::Safety)
+    }
+
+    /// The newest point that is suspect, and why. While there is one, nothing of this backup may be deleted without a
+    /// word, for the points before may be all that is left of its data.
+    #[must_use]
+    pub fn frozen_by(&self) -> Option<(&RestorePoint, &Suspicion)> {
+        let suspect = self.points.iter().rev().filter(|point| !point.deleting && point.is_suspect());
+        suspect.filter_map(|point| Some((point, point.suspect.as_ref()?))).next()
+    }
+
+    /// Whether nothing of it may be deleted without a word: see [`frozen_by`](Self::frozen_by).
+    #[must_use]
+    pub fn is_frozen(&self) -> bool {
+        self.frozen_by().is_some()
+    }
+
+    /// What the catalog says about hooks, if it was said by somebody who knows the fleet's passphrase.
+    ///
+    /// # Errors
+    /// `PermissionDenied` if it was not, or for another backup or server.
+    pub fn proven_hooks(&self, key: Option<&MasterKey>) -> Result<HookOverrides> {
+        let Some(sealed) = &self.hooks else { return Ok(HookOverrides::default()) };
+        let text = SealedHooks::text(&self.id, &self.server, &sealed.hooks)?;
+        if key.is_some_and(|key| key.made_seal(SealedHooks::PURPOSE, &text, &sealed.seal)) {
+            return Ok(sealed.hooks.clone());
+        }
+        let reason = "nobody who knows the fleet's passphrase set them for this backup on this server";
+        Err(Error::new(ErrorKind::PermissionDenied, "trust the hooks of backup", self.id.as_str(), reason)
+            .with_hint(format!("set them anew, or remove them: `dory edit {} --pre '' --post ''`", self.id)))
     }
 
     /// Bytes its points added to the store, in all.
@@ -207,6 +243,35 @@ impl Backup {
 /// Whether a container's label marks it. One that holds nonsense does not.
 fn label_marks(container: &Container) -> bool {
     marked_by_label(&container.labels).ok().flatten().unwrap_or(false)
+}
+
+/// Hooks as the catalog keeps them: whoever can write to the store but does not know the passphrase must not run
+/// commands in containers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealedHooks {
+    /// What was set.
+    pub hooks: HookOverrides,
+    /// What proves by whom: HMAC-SHA256 over backup, server and hooks, under a key of the fleet's, in hex.
+    pub seal: String,
+}
+
+impl SealedHooks {
+    const PURPOSE: &'static str = "hooks";
+
+    /// Seals `hooks` for one backup on one server.
+    ///
+    /// # Errors
+    /// `Internal`, if they cannot be written.
+    pub fn new(key: &MasterKey, backup: &BackupId, server: &ServerName, hooks: HookOverrides) -> Result<Self> {
+        let seal = key.seal(Self::PURPOSE, &Self::text(backup, server, &hooks)?);
+        Ok(Self { hooks, seal })
+    }
+
+    fn text(backup: &BackupId, server: &ServerName, hooks: &HookOverrides) -> Result<String> {
+        serde_json::to_string(&(backup, server, hooks)).map_err(|error| {
+            Error::new(ErrorKind::Internal, "seal hooks", backup.as_str(), "they are no JSON").with_source(error)
+        })
+    }
 }
 
 fn point_answers_to(point: &RestorePoint, text: &str) -> bool {

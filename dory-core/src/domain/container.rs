@@ -24,6 +24,9 @@ pub struct Container {
     pub state: ContainerState,
     /// What its health check says.
     pub health: Health,
+    /// The exit code it ended with; `None` while it runs, and where it never ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i64>,
     /// What is mounted where, in the runtime's order.
     pub mounts: Vec<Mount>,
     /// Its labels.

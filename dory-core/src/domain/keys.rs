@@ -8,6 +8,7 @@ use std::fmt;
 use argon2::{Algorithm, Argon2, Params, Version};
 use data_encoding::BASE32_NOPAD;
 use hkdf::Hkdf;
+use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
@@ -91,6 +92,28 @@ impl MasterKey {
         Secret::new(BASE32_NOPAD.encode(&*key).to_ascii_lowercase())
     }
 
+    /// What proves that somebody who knows the passphrase wrote `text` for `purpose`: HMAC-SHA256 in hex.
+    #[must_use]
+    pub fn seal(&self, purpose: &str, text: &str) -> String {
+        data_encoding::HEXLOWER.encode(&self.mac(purpose, text).finalize().into_bytes())
+    }
+
+    /// Whether `seal` is what [`seal`](Self::seal) gives.
+    #[must_use]
+    pub fn made_seal(&self, purpose: &str, text: &str, seal: &str) -> bool {
+        let seal = data_encoding::HEXLOWER.decode(seal.as_bytes());
+        seal.is_ok_and(|seal| self.mac(purpose, text).verify_slice(&seal).is_ok())
+    }
+
+    fn mac(&self, purpose: &str, text: &str) -> Hmac<Sha256> {
+        let key = self.draw(&format!("dory/v1/seal/{purpose}"));
+        let Ok(mut mac) = <Hmac<Sha256> as KeyInit>::new_from_slice(&*key) else {
+            unreachable!("an HMAC takes a key of any length");
+        };
+        mac.update(text.as_bytes());
+        mac
+    }
+
     fn draw(&self, name: &str) -> Zeroizing<[u8; 32]> {
         let mut key = Zeroizing::new([0; 32]);
         Hkdf::<Sha256>::new(None, self.0.as_ref())
@@ -143,6 +166,16 @@ mod tests {
         for other in ["correct horse battery", "uws2-ljnf", "uws2-ljnf-uws2-ljnf-uws2-ljnf-uws2-ljn1"] {
             assert_eq!(as_made(&Secret::new(other)), None);
         }
+    }
+
+    #[test]
+    fn a_seal_fits_what_it_was_made_for_and_nothing_else() {
+        let key = MasterKey::derive(&Secret::new("correct horse"), "01ARZ3NDEKTSV4RRFFQ69G5FAV").unwrap();
+        let seal = key.seal("hooks", "flush");
+        assert!(key.made_seal("hooks", "flush", &seal));
+        let other = MasterKey::derive(&Secret::new("another"), "01ARZ3NDEKTSV4RRFFQ69G5FAV").unwrap();
+        assert!(!key.made_seal("hooks", "rm", &seal) && !key.made_seal("users", "flush", &seal));
+        assert!(!other.made_seal("hooks", "flush", &seal) && !key.made_seal("hooks", "flush", ""));
     }
 
     #[test]

@@ -2,8 +2,32 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use super::container::Container;
+use super::id::ContainerName;
 use super::identity::{ComposePlace, compose};
+
+/// What a container waits for before it starts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Need {
+    /// The container it waits for.
+    pub on: ContainerName,
+    /// How far that one must be.
+    pub until: NeedCondition,
+}
+
+/// How far a container must be before those that need it start: compose's `depends_on` conditions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NeedCondition {
+    /// It runs.
+    Started,
+    /// Its health check is content.
+    Healthy,
+    /// It has ended, and well.
+    Completed,
+}
 
 /// The containers in the order they must start: what others need comes first. Stop them in reverse.
 ///
@@ -53,13 +77,68 @@ pub fn shares_network_of(container: &Container, other: &Container) -> bool {
 }
 
 fn depends_by_compose(container: &Container, other: &Container) -> bool {
-    let (Some(mine), Some(theirs)) = (ComposePlace::of(&container.labels), ComposePlace::of(&other.labels)) else {
-        return false;
+    condition_by_compose(container, other).is_some()
+}
+
+/// What `container` waits for of `all`, beyond that they run: in the order of `all`.
+#[must_use]
+pub fn conditions(container: &Container, all: &[Container]) -> Vec<Need> {
+    let need = |other: &Container| {
+        let until = condition_by_compose(container, other).filter(|until| *until != NeedCondition::Started)?;
+        (other.id != container.id).then(|| Need { on: other.name.clone(), until })
     };
-    mine.project == theirs.project
-        && container
-            .label(compose::DEPENDS_ON)
-            .unwrap_or_default()
-            .split(',')
-            .any(|entry| entry.split(':').next() == Some(theirs.service.as_str()))
+    all.iter().filter_map(need).collect()
+}
+
+/// The strongest condition that compose's label names; a word that is none of compose's asks for a start.
+fn condition_by_compose(container: &Container, other: &Container) -> Option<NeedCondition> {
+    let (mine, theirs) = (ComposePlace::of(&container.labels)?, ComposePlace::of(&other.labels)?);
+    if mine.project != theirs.project {
+        return None;
+    }
+    let entries = container.label(compose::DEPENDS_ON).unwrap_or_default().split(',');
+    let condition = |entry: &str| {
+        let mut parts = entry.trim().split(':');
+        (parts.next() == Some(theirs.service.as_str())).then(|| match parts.next() {
+            Some("service_healthy") => NeedCondition::Healthy,
+            Some("service_completed_successfully") => NeedCondition::Completed,
+            _ => NeedCondition::Started,
+        })
+    };
+    entries.filter_map(condition).max()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::plan::tests::container;
+
+    fn service(service: &str, depends_on: &str) -> Container {
+        let labels = [(compose::PROJECT, "shop"), (compose::SERVICE, service), (compose::DEPENDS_ON, depends_on)];
+        let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        Container { labels, ..container(&format!("shop-{service}-1")) }
+    }
+
+    #[test]
+    fn conditions_are_read_as_compose_writes_them() {
+        let web = service(
+            "web",
+            "db:service_healthy:false,cache:service_started:true,job:service_completed_successfully:false,old",
+        );
+        let all = ["db", "cache", "job", "old", "other"].map(|name| service(name, ""));
+        let found = conditions(&web, &all);
+        let told: Vec<_> = found.iter().map(|need| (need.on.as_str(), need.until)).collect();
+        assert_eq!(told, [("shop-db-1", NeedCondition::Healthy), ("shop-job-1", NeedCondition::Completed)]);
+        for needed in &all[..4] {
+            assert!(needs(&web, needed), "{}", needed.name);
+        }
+        assert!(!needs(&web, &all[4]));
+    }
+
+    #[test]
+    fn what_is_needed_starts_first() {
+        let order = start_order(vec![service("web", "db:service_healthy:false"), service("db", "")]);
+        let names: Vec<_> = order.iter().map(|container| container.name.as_str()).collect();
+        assert_eq!(names, ["shop-db-1", "shop-web-1"]);
+    }
 }

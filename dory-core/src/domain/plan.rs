@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::container::{Container, ContainerState, Health, Mount, MountKind};
 use super::id::{BackupId, ContainerId, ContainerName, MountKey, VolumeName};
 use super::identity::ComposePlace;
-use super::order::{shares_network_of, start_order};
+use super::order::{Need, conditions, shares_network_of, start_order};
+use super::patience::Patience;
 use super::policy::{Policy, StopMode, label};
 use super::restore_point::{Consistency, PointMount};
 use crate::error::{Error, ErrorKind, Result};
@@ -75,6 +76,30 @@ pub struct Quiet {
     /// Its place in a compose project, by which it is known again if it is created anew meanwhile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compose: Option<ComposePlace>,
+    /// What its start waits for.
+    #[serde(default)]
+    pub start: StartRules,
+}
+
+/// What a container's start waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartRules {
+    /// Others that are quieted with it, and how far they must be before it starts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<Need>,
+    /// How long others wait for its health, and how long it may still be starting before it is stopped.
+    pub healthy_timeout: Patience,
+}
+
+impl StartRules {
+    /// How long a container may take until it is healthy, unless somebody says otherwise.
+    pub const HEALTHY_TIMEOUT: Patience = Patience::seconds(120);
+}
+
+impl Default for StartRules {
+    fn default() -> Self {
+        Self { needs: Vec::new(), healthy_timeout: Self::HEALTHY_TIMEOUT }
+    }
 }
 
 /// Why a container is quieted.
@@ -203,6 +228,8 @@ pub struct DataUse<'a> {
     pub data: &'a [PointMount],
     /// What happens to it.
     pub access: Access,
+    /// How long its users may take until they are healthy, unless their own labels say otherwise.
+    pub healthy_timeout: Patience,
 }
 
 /// What happens to data.
@@ -246,22 +273,38 @@ pub fn choose_quiet(
     }
     add_network_guests(&mut chosen, all, forbidden)?;
     let ordered = start_order(chosen.iter().map(|(container, ..)| container.clone()).collect());
-    let quiet = ordered
-        .into_iter()
-        .filter_map(|container| {
-            let (_, mode, why) = chosen.iter().find(|(other, ..)| other.id == container.id)?;
-            Some(Quiet {
-                id: container.id,
-                name: container.name,
-                was: container.state,
-                mode: *mode,
-                why: *why,
-                has_health_check: container.health != Health::None,
-                compose: ComposePlace::of(&container.labels),
-            })
-        })
-        .collect();
+    let mut quiet = Vec::with_capacity(ordered.len());
+    for container in &ordered {
+        let Some((_, mode, why)) = chosen.iter().find(|(other, ..)| other.id == container.id) else { continue };
+        let own_timeout = healthy_timeout_label(container)?;
+        quiet.push(Quiet {
+            id: container.id.clone(),
+            name: container.name.clone(),
+            was: container.state,
+            mode: *mode,
+            why: *why,
+            // What was ill before is not expected to be well after.
+            has_health_check: matches!(container.health, Health::Starting | Health::Healthy),
+            compose: ComposePlace::of(&container.labels),
+            start: StartRules {
+                needs: conditions(container, &ordered),
+                healthy_timeout: own_timeout.unwrap_or(data_use.healthy_timeout),
+            },
+        });
+    }
     Ok((quiet, left_running))
+}
+
+/// How long a container may take until it is healthy, by its own label.
+fn healthy_timeout_label(container: &Container) -> Result<Option<Patience>> {
+    let Some(text) = container.label(label::HEALTHY_TIMEOUT) else { return Ok(None) };
+    text.parse().map(Some).map_err(|error: Error| {
+        Error::invalid(
+            &format!("label {} of container {}", label::HEALTHY_TIMEOUT, container.name),
+            text,
+            error.reason(),
+        )
+    })
 }
 
 /// Containers in the network namespace of one that stops lose their network for good; they stop and start with it.
@@ -326,33 +369,40 @@ fn runs_dory(container: &Container) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::domain::container::Health;
     use crate::domain::id::ImageRef;
 
-    #[test]
-    fn a_container_that_would_vanish_is_not_stopped() {
-        let container = Container {
-            id: ContainerId::parse("4fa6").unwrap(),
-            name: ContainerName::parse("db").unwrap(),
+    /// A running container without anything special.
+    pub(in super::super) fn container(name: &str) -> Container {
+        let id: String = name.bytes().map(|byte| format!("{byte:02x}")).collect();
+        Container {
+            id: ContainerId::parse(id).unwrap(),
+            name: ContainerName::parse(name).unwrap(),
             image: ImageRef::parse("postgres").unwrap(),
             image_id: ImageRef::parse("sha256:00").unwrap(),
             state: ContainerState::Running,
             health: Health::None,
+            exit_code: None,
             mounts: Vec::new(),
             labels: BTreeMap::new(),
             network_of: None,
             refers_to: Vec::new(),
             stop_grace: None,
-            removed_when_ended: true,
+            removed_when_ended: false,
             created_at: jiff::Timestamp::UNIX_EPOCH,
             started_at: None,
-        };
+        }
+    }
+
+    #[test]
+    fn a_container_that_would_vanish_is_not_stopped() {
+        let container = Container { removed_when_ended: true, ..container("db") };
         let quiet = |access| {
-            let data_use = DataUse { target: Some(&container), data: &[], access };
+            let healthy_timeout = StartRules::HEALTHY_TIMEOUT;
+            let data_use = DataUse { target: Some(&container), data: &[], access, healthy_timeout };
             choose_quiet(data_use, std::slice::from_ref(&container), &Forbidden::default())
         };
         assert_eq!(quiet(Access::Read(StopMode::Stop)).unwrap_err().kind(), ErrorKind::Conflict);

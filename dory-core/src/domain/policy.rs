@@ -6,6 +6,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::hook::{HookOverrides, Hooks};
+use super::patience::Patience;
+use super::plan::StartRules;
+use super::suspect::SuspectBelow;
 use crate::error::{Error, Result};
 
 /// How containers are quieted while their volumes are read.
@@ -97,7 +101,7 @@ impl FromStr for EngineKind {
 }
 
 /// The policy in force for one run.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
     /// How containers are quieted.
     pub stop: StopMode,
@@ -107,6 +111,18 @@ pub struct Policy {
     pub engine_options: BTreeMap<String, String>,
     /// Patterns of paths to leave out, relative to a mount's root (`cache/**`), in gitignore's syntax.
     pub exclude: Vec<String>,
+    /// What runs in the container around its backup.
+    pub hooks: Hooks,
+    /// How long containers may take until they are healthy, where their own labels say nothing.
+    pub healthy_timeout: Patience,
+    /// When a point is suspect.
+    pub suspect_below: SuspectBelow,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        PolicyOverrides::default().into_policy()
+    }
 }
 
 /// The parts of a policy that one source sets; what it leaves open, a weaker source decides.
@@ -125,6 +141,16 @@ pub struct PolicyOverrides {
     /// See [`Policy::exclude`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exclude: Option<Vec<String>>,
+    /// See [`Policy::hooks`]. No document holds them here, for whoever can write to the store must not run commands: see
+    /// [`SealedHooks`](super::backup::SealedHooks).
+    #[serde(skip)]
+    pub hooks: HookOverrides,
+    /// See [`Policy::healthy_timeout`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub healthy_timeout: Option<Patience>,
+    /// See [`Policy::suspect_below`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suspect_below: Option<SuspectBelow>,
 }
 
 /// Labels on a container that Dory reads.
@@ -137,6 +163,10 @@ pub mod label {
     pub const ENGINE: &str = "dory.engine";
     /// Patterns to leave out, separated by commas.
     pub const EXCLUDE: &str = "dory.exclude";
+    /// How long this container may take until it is healthy: `2m`.
+    pub const HEALTHY_TIMEOUT: &str = "dory.healthy-timeout";
+    /// Below which share of the previous point's bytes or files a point is suspect: `50%`, or `off`.
+    pub const SUSPECT_BELOW: &str = "dory.suspect-below";
     /// What the backup is, in words.
     pub const DESCRIPTION: &str = "dory.description";
     /// A name that ties containers to one backup across servers and re-creations.
@@ -156,6 +186,9 @@ impl PolicyOverrides {
             exclude: labels.get(label::EXCLUDE).map(|text| {
                 text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
             }),
+            hooks: HookOverrides::from_labels(labels)?,
+            healthy_timeout: parse_label(labels, label::HEALTHY_TIMEOUT)?,
+            suspect_below: parse_label(labels, label::SUSPECT_BELOW)?,
         })
     }
 
@@ -171,6 +204,9 @@ impl PolicyOverrides {
             engine: self.engine.or(weaker.engine),
             engine_options,
             exclude: self.exclude.or(weaker.exclude),
+            hooks: self.hooks.or(weaker.hooks),
+            healthy_timeout: self.healthy_timeout.or(weaker.healthy_timeout),
+            suspect_below: self.suspect_below.or(weaker.suspect_below),
         }
     }
 
@@ -182,6 +218,9 @@ impl PolicyOverrides {
             engine: self.engine.unwrap_or_default(),
             engine_options: self.engine_options.into_iter().filter(|(_, value)| !value.is_empty()).collect(),
             exclude: self.exclude.unwrap_or_default(),
+            hooks: self.hooks.into_hooks(),
+            healthy_timeout: self.healthy_timeout.unwrap_or(StartRules::HEALTHY_TIMEOUT),
+            suspect_below: self.suspect_below.unwrap_or_default(),
         }
     }
 }

@@ -9,6 +9,7 @@ use super::container::{Mount, MountKind};
 use super::event::Warning;
 use super::id::{ContainerId, ContainerName, ImageRef, MountKey, PointId, RunId, SnapshotId};
 use super::policy::EngineKind;
+use super::suspect::Suspicion;
 
 /// One moment a backup's data can be brought back to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +46,15 @@ pub struct RestorePoint {
     pub elapsed: SignedDuration,
     /// Sizes.
     pub size: PointSize,
+    /// Sizes by mount, where the engine tells them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mount_sizes: Vec<MountSize>,
+    /// Patterns of paths that were left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
+    /// Why its source may have lost data before it was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspect: Option<Suspicion>,
     /// What fell short, at most [`RestorePoint::WARNINGS_KEPT`] of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
@@ -70,6 +80,12 @@ impl RestorePoint {
     #[must_use]
     pub fn lost_data(&self) -> bool {
         self.warnings.iter().any(|warning| warning.kind.loses_data())
+    }
+
+    /// Whether its source may have lost data before it was read, and nobody said that it did not.
+    #[must_use]
+    pub fn is_suspect(&self) -> bool {
+        self.suspect.as_ref().is_some_and(|suspicion| suspicion.cleared.is_none())
     }
 }
 
@@ -145,4 +161,55 @@ pub struct PointSize {
     pub bytes: u64,
     /// Bytes this point added to the store.
     pub stored_bytes: u64,
+}
+
+/// How much one mount of a point holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountSize {
+    /// Which mount.
+    pub key: MountKey,
+    /// Files, folders and other inodes in it; the mount itself is not counted.
+    pub files: u64,
+    /// Bytes of file contents.
+    pub bytes: u64,
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::domain::plan::mount_key;
+
+    /// A point of volumes that the container saw at these places.
+    pub(in super::super) fn point(number: u128, destinations: &[&str]) -> RestorePoint {
+        let mut mounts: Vec<PointMount> = Vec::new();
+        for destination in destinations {
+            let destination = PathBuf::from(destination);
+            let key = mount_key(&destination, &mounts);
+            mounts.push(PointMount { key, kind: MountKind::Bind, source: destination.clone(), destination });
+        }
+        RestorePoint {
+            id: PointId::new(Timestamp::UNIX_EPOCH, number),
+            taken_at: Timestamp::UNIX_EPOCH,
+            origin: PointOrigin::Manual,
+            engine: EngineKind::Restic,
+            snapshot: SnapshotId::parse("ab".repeat(32)).unwrap(),
+            run: RunId::new(Timestamp::UNIX_EPOCH, number),
+            container: ContainerName::parse("db").unwrap(),
+            container_id: ContainerId::parse("4fa6").unwrap(),
+            image_id: ImageRef::parse("sha256:00").unwrap(),
+            mounts,
+            consistency: Consistency::Stopped,
+            stop_window: None,
+            elapsed: SignedDuration::ZERO,
+            size: PointSize::default(),
+            mount_sizes: Vec::new(),
+            exclude: Vec::new(),
+            suspect: None,
+            warnings: Vec::new(),
+            warning_count: 0,
+            name: None,
+            description: None,
+            deleting: false,
+        }
+    }
 }

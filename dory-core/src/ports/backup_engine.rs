@@ -14,6 +14,7 @@ use crate::domain::entry_path::EntryPath;
 use crate::domain::event::{Progress, Warning};
 use crate::domain::id::{MountKey, SnapshotId};
 use crate::domain::policy::EngineKind;
+use crate::domain::restore_point::MountSize;
 use crate::domain::secret::Secret;
 use crate::domain::store_url::StoreAccess;
 use crate::error::Result;
@@ -281,6 +282,9 @@ pub struct SnapshotReport {
     pub stored_bytes: u64,
     /// Files that were new or changed.
     pub files_changed: u64,
+    /// How much each mount holds, where the engine tells that.
+    #[serde(default)]
+    pub mounts: Vec<MountSize>,
 }
 
 /// What to restore where.

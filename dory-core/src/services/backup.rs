@@ -9,6 +9,7 @@ use super::cancel::{Cancel, CancelOnDrop};
 use super::claim::Claim;
 use super::guard::Guarding;
 use super::helper::{HelperPurpose, RunningHelper};
+use super::hooks::HookReport;
 use super::inventory::policy_from_labels;
 use super::passes::ReadReport;
 use super::run_events::{Phase, RunEvents};
@@ -17,6 +18,7 @@ use super::stop_window::StopWindow;
 use super::{Dory, noise};
 use crate::domain::backup::Backup;
 use crate::domain::container::Container;
+use crate::domain::hook::Hooks;
 use crate::domain::id::{BackupId, PointId, ServerName};
 use crate::domain::plan::{Access, BackupPlan, DataUse, choose_mounts, choose_quiet};
 use crate::domain::point_name::check_point_name;
@@ -43,6 +45,8 @@ pub struct BackupRequest {
     pub history: History,
     /// Who brings containers back if Dory dies.
     pub guarding: Guarding,
+    /// Whether the container's hooks stay out of it.
+    pub no_hooks: bool,
 }
 
 /// Whether a container that only looks like that of a known backup goes on with its history.
@@ -73,20 +77,29 @@ pub struct BackupReport {
     /// Set where a container that ran before does not run now. The point is good all the same.
     #[serde(skip)]
     pub containers_down: Option<Error>,
+    /// How the hooks went.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<HookReport>,
+    /// Set where the hook that runs last failed, and that counts. The point is good all the same.
+    #[serde(skip)]
+    pub hook_failed: Option<Error>,
     /// Why nobody guarded the run to its end, where that happened: the point may hold data that was being written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guardian_lost: Option<String>,
 }
 
 impl BackupReport {
-    /// Whether all that was asked for was done.
+    /// Whether all that was asked for was done, and nothing looks as if data were lost before.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        !self.point.lost_data() && self.containers_down.is_none() && self.guardian_lost.is_none()
+        let point = &self.point;
+        let ran_well = self.containers_down.is_none() && self.hook_failed.is_none() && self.guardian_lost.is_none();
+        ran_well && !point.lost_data() && !point.is_suspect()
     }
 }
 
 /// What a plan was made from.
+#[derive(Clone)]
 pub(super) struct Planned {
     pub(super) plan: BackupPlan,
     pub(super) container: Container,
@@ -147,8 +160,11 @@ impl Dory {
             check_point_name(name)?;
         }
         let from_labels = policy_from_labels(&container)?;
-        let from_catalog = known.as_ref().map(|backup| backup.policy.clone()).unwrap_or_default();
-        let policy = request.policy.clone().or(from_catalog).or(from_labels).into_policy();
+        let from_catalog = self.policy_of(known.as_deref()).await?;
+        let mut policy = request.policy.clone().or(from_catalog).or(from_labels).into_policy();
+        if request.no_hooks {
+            policy.hooks = Hooks::default();
+        }
         self.engine(policy.engine)?.check_options(&policy.engine_options)?;
 
         let (mounts, left_out) = choose_mounts(&container, &forbidden);
@@ -156,7 +172,12 @@ impl Dory {
             return Err(without_data(&container, &left_out));
         }
         let all = self.runtime()?.list_containers().await?;
-        let data_use = DataUse { target: Some(&container), data: &mounts, access: Access::Read(policy.stop) };
+        let data_use = DataUse {
+            target: Some(&container),
+            data: &mounts,
+            access: Access::Read(policy.stop),
+            healthy_timeout: policy.healthy_timeout,
+        };
         let (quiet, left_running) = choose_quiet(data_use, &all, &forbidden)?;
         let backup = match &known {
             Some(known) => known.id.clone(),
@@ -183,6 +204,7 @@ impl Dory {
         events: &RunEvents,
     ) -> Result<BackupReport> {
         let run = self.begin_run(RunKind::Backup)?;
+        let events = &run.log.listening(events);
         events.phase(Phase::Prepare);
         let first = cancel
             .or(async {
@@ -197,7 +219,12 @@ impl Dory {
                 return Err(error);
             }
         };
-        let result = self.read_and_record(request, &planned, repository.as_ref(), &run, cancel, events).await;
+        let mut hooks = self.hooks(&planned, &run, events);
+        let result = match hooks.before(cancel).await {
+            Ok(()) => self.read_and_record(request, &planned, repository.as_ref(), &run, cancel, events).await,
+            Err(error) => Err(error),
+        };
+        let result = hooks.after(result).await;
         helper.close().await;
         let (point, complete) = match &result {
             Ok(report) => (Some(report.point.id), report.is_complete()),
@@ -231,6 +258,7 @@ impl Dory {
             if !same_scratch || (&planned.holds, &planned.plan.mounts) != (&first.holds, &first.plan.mounts) {
                 return Err(changed_meanwhile(&planned.container));
             }
+            let planned = self.until_started(&planned).await?;
             let plan = &planned.plan;
             let Policy { engine, engine_options, .. } = &plan.policy;
             let repository =
@@ -279,12 +307,14 @@ impl Dory {
         cancel: &Cancel,
         events: &RunEvents,
     ) -> Result<BackupReport> {
-        let plan = &planned.plan;
         let id = PointId::new(run.started_at, noise()?);
         let (runtime, clock) = (self.runtime()?, Arc::clone(&self.clock));
 
         let pass = self.pass(planned, repository, id, events)?;
         let warmed = cancel.or(pass.warm_up()).await?;
+        // Preparing and reading ahead take their time, and containers come, go and start meanwhile.
+        let planned = &cancel.or(self.until_started(planned)).await?;
+        let plan = &planned.plan;
         let guard =
             cancel.or(self.arm_guardian(request.guarding, run, &plan.backup, &planned.holds, &plan.quiet)).await?;
         let opened = cancel_before(cancel, StopWindow::open(runtime, clock, &plan.quiet, events.clone())).await;
@@ -326,6 +356,7 @@ impl Dory {
             ..point_of(planned, run, id, taken_at, read)
         };
         let point = RestorePoint { consistency: guarded.grade(point.consistency), ..point };
+        let point = self.judged(planned, point, run);
         let add = |backup: &mut Backup| {
             backup.add_point(point.clone());
             Ok(())
@@ -340,6 +371,8 @@ impl Dory {
             point,
             frozen,
             containers_down,
+            hooks: Vec::new(),
+            hook_failed: None,
             guardian_lost,
         })
     }
@@ -375,6 +408,9 @@ pub(super) fn point_of(
             bytes: read.snapshot.bytes,
             stored_bytes: read.snapshot.stored_bytes,
         },
+        mount_sizes: read.snapshot.mounts,
+        exclude: planned.plan.policy.exclude.clone(),
+        suspect: None,
         warnings: read.warnings,
         warning_count: read.warning_count,
         name: None,
@@ -383,7 +419,7 @@ pub(super) fn point_of(
     }
 }
 
-fn changed_meanwhile(container: &Container) -> Error {
+pub(super) fn changed_meanwhile(container: &Container) -> Error {
     let reason = "its mounts, or the containers that use the same data, changed at this very moment";
     Error::new(ErrorKind::Conflict, "back up container", container.name.as_str(), reason)
         .with_hint("run the command again")

@@ -40,6 +40,11 @@ impl Claim {
         Self(users.chain(stopped).chain(places).chain(backups).collect())
     }
 
+    /// Whether it holds all of these containers.
+    pub(super) fn covers(&self, quiet: &[Quiet]) -> bool {
+        quiet.iter().all(|quiet| self.0.contains(&format!("container {}", quiet.id)))
+    }
+
     /// The claim as a label's value.
     pub(super) fn to_label(&self) -> String {
         self.0.iter().map(String::as_str).collect::<Vec<_>>().join("\n")

@@ -9,6 +9,7 @@ use crate::domain::backup::{Backup, PointChoice};
 use crate::domain::id::{BackupId, PointId, SnapshotId};
 use crate::domain::restore_point::RestorePoint;
 use crate::domain::run::RunKind;
+use crate::domain::suspect::Suspicion;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::DocumentKey;
 
@@ -26,6 +27,26 @@ pub struct DeletePlan {
     pub unrecorded: Vec<SnapshotId>,
     /// Bytes that these points had added to the store; what other points share stays.
     pub stored_bytes: u64,
+    /// Why nothing of this backup should go before somebody looked at its source, where that is so: a point of it is
+    /// suspect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frozen: Option<Frozen>,
+}
+
+/// Why nothing of a backup should go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Frozen {
+    /// The suspect point.
+    pub point: PointId,
+    /// What it lost, since which point.
+    pub suspicion: Suspicion,
+}
+
+impl Frozen {
+    fn of(backup: &Backup) -> Option<Self> {
+        let (point, suspicion) = backup.frozen_by()?;
+        Some(Self { point: point.id, suspicion: suspicion.clone() })
+    }
 }
 
 /// A point that goes.
@@ -68,6 +89,7 @@ impl Dory {
                 points,
                 unrecorded: Vec::new(),
                 stored_bytes: backup.stored_bytes(),
+                frozen: Frozen::of(&backup),
             });
         };
         let point = backup.find_point(choice)?;
@@ -81,6 +103,7 @@ impl Dory {
         Ok(DeletePlan {
             backup: backup.id.clone(),
             whole: false,
+            frozen: Frozen::of(&backup),
             stored_bytes: going.iter().map(|point| point.size.stored_bytes).sum(),
             unrecorded: tied.iter().filter(|snapshot| !recorded(snapshot)).cloned().collect(),
             points: going.into_iter().map(|other| doomed(other, other.id != point.id)).collect(),

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Dory;
-use crate::domain::backup::{Backup, PointChoice};
+use crate::domain::backup::{Backup, PointChoice, SealedHooks};
+use crate::domain::hook::{HookMoment, HookOverrides, HookSettings};
 use crate::domain::id::{BackupId, PointId, ServerName};
+use crate::domain::keys::MasterKey;
 use crate::domain::point_name::check_point_name;
 use crate::domain::policy::{EngineKind, Policy, PolicyOverrides};
 use crate::error::{Error, ErrorKind, Result};
@@ -24,8 +26,11 @@ pub struct BackupEdit {
     /// Whether `backup --all` takes it: `Some(None)` leaves it to the label.
     pub marked: Option<Option<bool>>,
     /// What to set of its policy. An engine option with an empty value is removed; another engine than before drops the
-    /// options of the one before.
+    /// options of the one before. Hooks are kept with the
+    /// seal of the fleet's passphrase.
     pub policy: PolicyOverrides,
+    /// Hooks to remove, before those of the policy are set.
+    pub remove_hooks: Vec<HookMoment>,
 }
 
 /// What to change about a point; `None` leaves a thing as it is, and empty words remove it.
@@ -49,8 +54,13 @@ impl Dory {
             self.check_name_is_free(&backup, edit).await?;
         }
         let by_label = if edit.policy.engine_options.is_empty() { None } else { self.engine_by_label(&backup).await };
+        let touches_hooks = backup.hooks.is_some() || edit.policy.hooks != HookOverrides::default();
+        // Names and words can be changed by who does not know the passphrase.
+        let key = if touches_hooks { self.open_fleet().await?.1.as_ref() } else { None };
         let change = |backup: &mut Backup| {
+            let hooks = edited_hooks(edit, backup, key)?;
             apply(edit, by_label, backup);
+            backup.hooks = sealed(hooks, backup, key)?;
             if edit.policy == PolicyOverrides::default() {
                 return Ok(());
             }
@@ -65,6 +75,19 @@ impl Dory {
         let all = self.runtime().ok()?.list_containers().await.ok()?;
         let own = all.iter().find(|container| self.is_made_from(backup, container))?;
         PolicyOverrides::from_labels(&own.labels).ok()?.engine
+    }
+
+    /// What the catalog says about how a backup is made, its hooks proven.
+    ///
+    /// # Errors
+    /// As for [`Backup::proven_hooks`].
+    pub(super) async fn policy_of(&self, backup: Option<&Backup>) -> Result<PolicyOverrides> {
+        let Some(backup) = backup else { return Ok(PolicyOverrides::default()) };
+        let hooks = match backup.hooks {
+            Some(_) => backup.proven_hooks(self.open_fleet().await?.1.as_ref())?,
+            None => HookOverrides::default(),
+        };
+        Ok(PolicyOverrides { hooks, ..backup.policy.clone() })
     }
 
     /// Changes a point, and gives its id.
@@ -148,6 +171,35 @@ impl Dory {
     }
 }
 
+/// The hooks as they are to be. What nobody can prove may be removed and replaced, but not built upon.
+fn edited_hooks(edit: &BackupEdit, backup: &Backup, key: Option<&MasterKey>) -> Result<HookOverrides> {
+    let removed = |moment| edit.remove_hooks.contains(&moment);
+    let mut hooks = if removed(HookMoment::Pre) && removed(HookMoment::Post) {
+        HookOverrides::default()
+    } else {
+        backup.proven_hooks(key)?
+    };
+    if removed(HookMoment::Pre) {
+        hooks.pre = HookSettings::default();
+    }
+    if removed(HookMoment::Post) {
+        hooks.post = HookSettings::default();
+    }
+    Ok(edit.policy.hooks.clone().or(hooks))
+}
+
+fn sealed(hooks: HookOverrides, backup: &Backup, key: Option<&MasterKey>) -> Result<Option<SealedHooks>> {
+    if hooks == HookOverrides::default() {
+        return Ok(None);
+    }
+    let Some(key) = key else {
+        let reason = "without a passphrase, whoever can write to the store could run commands in containers";
+        return Err(Error::new(ErrorKind::Unsupported, "keep hooks for backup", backup.id.as_str(), reason)
+            .with_hint("set the labels `dory.pre` and `dory.post` on the container instead"));
+    };
+    SealedHooks::new(key, &backup.id, &backup.server, hooks).map(Some)
+}
+
 fn apply(edit: &BackupEdit, engine_by_label: Option<EngineKind>, backup: &mut Backup) {
     if let Some(name) = &edit.name {
         backup.name.clone_from(name);
@@ -166,7 +218,7 @@ fn apply(edit: &BackupEdit, engine_by_label: Option<EngineKind>, backup: &mut Ba
         backup.marked = marked;
     }
     let policy = &mut backup.policy;
-    *policy = edit.policy.clone().or(std::mem::take(policy));
+    *policy = PolicyOverrides { hooks: HookOverrides::default(), ..edit.policy.clone() }.or(std::mem::take(policy));
     policy.engine_options.retain(|_, value| !value.is_empty());
     if policy.engine.is_none() && !policy.engine_options.is_empty() {
         // Options without their engine would become those of whichever engine comes next.

@@ -12,6 +12,7 @@ use super::guard::Guard;
 use super::helper::{HelperPurpose, RunningHelper, folder_of};
 use super::intact::{Shortfalls, check_safety, not_proven, undo_request};
 use super::inventory::policy_from_labels;
+use super::mount_state::{MountState, MountStates};
 use super::noise;
 use super::restore_plan::{PlannedRestore, RestoreChoice, RestorePlan};
 use super::run_events::{Phase, RunEvents};
@@ -20,6 +21,7 @@ use super::stop_window::StopWindow;
 use crate::domain::backup::Backup;
 use crate::domain::entry_path::EntryPath;
 use crate::domain::event::Warning;
+use crate::domain::hook::Hooks;
 use crate::domain::id::{BackupId, PointId, SnapshotId};
 use crate::domain::plan::BackupPlan;
 use crate::domain::policy::Policy;
@@ -61,7 +63,7 @@ impl RestoreOutcome {
     /// The command that brings back what was there before, where a safety point holds it.
     #[must_use]
     pub fn undo_command(&self) -> Option<String> {
-        self.safety_point.map(|point| format!("dory restore {} --at {point}", self.plan.home))
+        self.safety_point.map(|point| self.plan.undo_command(point))
     }
 }
 
@@ -113,6 +115,7 @@ impl Dory {
         events: &RunEvents,
     ) -> Result<RestoreOutcome> {
         let run = self.begin_run(RunKind::Restore)?;
+        let events = &run.log.listening(events);
         events.phase(Phase::Prepare);
         let (planned, safety, helper) = self.prepare_restore(choice, &run, cancel).await?;
         let PlannedRestore { plan, holds, .. } = &planned;
@@ -230,7 +233,8 @@ impl Dory {
         };
         let from_labels = policy_from_labels(&container)?;
         let from_catalog = known.as_ref().map(|backup| backup.policy.clone()).unwrap_or_default();
-        let policy = Policy { exclude: Vec::new(), ..from_catalog.or(from_labels).into_policy() };
+        let from_both = from_catalog.or(from_labels).into_policy();
+        let policy = Policy { exclude: Vec::new(), hooks: Hooks::default(), ..from_both };
         let plan = BackupPlan {
             backup: home.clone(),
             is_new: known.is_none(),
@@ -278,11 +282,12 @@ impl Dory {
         };
 
         let shortfalls = Shortfalls::default();
-        let written = cancel.or(self.overwrite(planned, repository.as_ref(), &shortfalls, events)).await;
+        let states = MountStates::new(&planned.plan, events);
+        let written = cancel.or(self.overwrite(planned, repository.as_ref(), &states, &shortfalls)).await;
         helper.close().await;
         let report = match written {
             Ok(report) => report,
-            Err(error) => return self.roll_back(attempt, kept, window, error).await,
+            Err(error) => return self.roll_back(attempt, kept, &states, window, error).await,
         };
         guard.written().await;
         let closed = window.close().await;
@@ -334,53 +339,51 @@ impl Dory {
         &self,
         planned: &PlannedRestore,
         repository: &dyn Repository,
+        states: &MountStates,
         shortfalls: &Shortfalls,
-        events: &RunEvents,
     ) -> Result<RestoreReport> {
-        events.phase(Phase::Write);
-        let engine_events = shortfalls.listen(events);
+        states.events().phase(Phase::Write);
+        let engine_events = shortfalls.listen(states.events());
         let mut total = RestoreReport::default();
-        for delete_extra in [true, false] {
-            let targets: Vec<MountFolder> = planned
-                .plan
-                .mounts
-                .iter()
-                .filter(|mount| mount.delete_extra == delete_extra)
-                .map(|mount| MountFolder { key: mount.key.clone(), path: folder_of(&mount.to).path })
-                .collect();
-            if targets.is_empty() {
-                continue;
-            }
-            let (snapshot, keep) = (planned.point.snapshot.clone(), planned.point.exclude.clone());
-            let request = RestoreRequest { snapshot, targets, delete_extra, keep };
+        // One by one, so that it is known at each moment which is whole.
+        for mount in &planned.plan.mounts {
+            states.set(mount, MountState::HalfWritten);
+            let request = RestoreRequest {
+                snapshot: planned.point.snapshot.clone(),
+                targets: vec![MountFolder { key: mount.key.clone(), path: folder_of(&mount.to).path }],
+                delete_extra: mount.delete_extra,
+                keep: planned.point.exclude.clone(),
+            };
             let report = repository.restore(&request, &engine_events).await?;
+            shortfalls.check()?;
+            states.set(mount, MountState::Restored);
             total.files += report.files;
             total.bytes += report.bytes;
             total.removed += report.removed;
         }
-        shortfalls.check()?;
         Ok(total)
     }
 
     /// Puts back what a failed restore had overwritten, and only then starts the containers.
     async fn roll_back(
         &self,
-        Attempt { planned, guard, run, events }: Attempt<'_>,
+        Attempt { planned, guard, run, .. }: Attempt<'_>,
         kept: Option<(PointId, SnapshotId)>,
+        states: &MountStates,
         window: StopWindow,
         failure: Error,
     ) -> Result<RestoreOutcome> {
-        events.phase(Phase::RollBack);
+        states.events().phase(Phase::RollBack);
         let home = &planned.plan.home;
         let rolled_back = match &kept {
-            Some((_, snapshot)) => self.put_back(planned, home, snapshot, run, events).await,
+            Some((_, snapshot)) => self.put_back(planned, home, snapshot, states, run).await,
             None => Err(Error::new(ErrorKind::Unsupported, "roll back", "", "there is no safety point")),
         };
         match rolled_back {
             Ok(()) => {
                 guard.written().await;
                 Err(window.close().await.into_error().unwrap_or_else(|| {
-                    let reason = "it failed, and everything is as it was before";
+                    let reason = format!("it failed, and everything is as it was before: {}", states.words());
                     Error::new(failure.kind(), "restore backup", &planned.backup.name, reason).with_source(failure)
                 }))
             }
@@ -388,11 +391,13 @@ impl Dory {
                 let names = window.leave_down();
                 let hint = match &kept {
                     Some((point, _)) => {
-                        format!("run `dory restore {home} --at {point}` to go back, or the same restore again")
+                        let undo = planned.plan.undo_command(*point);
+                        format!("run `{undo}` to go back, or the same restore again")
                     }
                     None => "run the same restore again".to_owned(),
                 };
-                let reason = "a restore into its data failed half-way, so it was not started again";
+                let words = states.words();
+                let reason = format!("a restore into its data failed half-way, so it was not started again: {words}");
                 let down = Error::new(ErrorKind::ContainerDown, "start", names.join("`, `"), reason)
                     .with_hint(hint)
                     .with_source(error);
@@ -406,8 +411,8 @@ impl Dory {
         planned: &PlannedRestore,
         home: &BackupId,
         snapshot: &SnapshotId,
+        states: &MountStates,
         run: &RunStart,
-        events: &RunEvents,
     ) -> Result<()> {
         let backup = self.catalog.backup(home).await?;
         let point = backup.points.iter().find(|point| point.snapshot == *snapshot);
@@ -416,11 +421,17 @@ impl Dory {
         let restored = async {
             let options = &backup.options_of(engine);
             let repository = self.open_in_helper(&helper, home, engine, options, OpenMode::Existing).await?;
-            let targets = planned.plan.mounts.iter().map(|mount| folder_of(&mount.to)).collect();
-            let request = RestoreRequest { snapshot: snapshot.clone(), targets, delete_extra: true, keep: Vec::new() };
             let shortfalls = Shortfalls::default();
-            repository.restore(&request, &shortfalls.listen(events)).await?;
-            shortfalls.check()
+            let engine_events = shortfalls.listen(states.events());
+            for mount in planned.plan.mounts.iter().filter(|mount| states.is_touched(mount)) {
+                states.set(mount, MountState::HalfWritten);
+                let (snapshot, targets) = (snapshot.clone(), vec![folder_of(&mount.to)]);
+                let request = RestoreRequest { snapshot, targets, delete_extra: true, keep: Vec::new() };
+                repository.restore(&request, &engine_events).await?;
+                shortfalls.check()?;
+                states.set(mount, MountState::RolledBack);
+            }
+            Ok(())
         };
         let restored = restored.await;
         helper.close().await;

@@ -12,7 +12,7 @@ use super::guard::Guarding;
 use crate::domain::backup::{Backup, PointChoice};
 use crate::domain::container::{Container, MountKind};
 use crate::domain::id::{BackupId, ContainerName, MountKey, PointId, VolumeName};
-use crate::domain::plan::{Access, DataUse, Quiet, choose_mounts, choose_quiet, mount_key};
+use crate::domain::plan::{Access, DataUse, Quiet, StartRules, choose_mounts, choose_quiet, mount_key};
 use crate::domain::restore_point::{PointMount, RestorePoint};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -196,7 +196,9 @@ impl Dory {
 
         let targets: Vec<PointMount> = mounts.iter().map(|mount| mount.to.clone()).collect();
         let all = self.runtime()?.list_containers().await?;
-        let data_use = DataUse { target: container.as_ref(), data: &targets, access: Access::Write };
+        let healthy_timeout = backup.policy.healthy_timeout.unwrap_or(StartRules::HEALTHY_TIMEOUT);
+        let access = Access::Write;
+        let data_use = DataUse { target: container.as_ref(), data: &targets, access, healthy_timeout };
         let (quiet, _) = choose_quiet(data_use, &all, &forbidden)?;
         let home = self.home_of(container.as_ref(), &backup).await?;
         let holds = Claim::on(&[&backup.id, &home], &targets, &quiet, &all);

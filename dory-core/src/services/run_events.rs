@@ -1,11 +1,15 @@
 //! What a run tells whoever watches it.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::hooks::HookReport;
+use super::mount_state::MountState;
 use crate::domain::event::{Progress, Warning};
+use crate::domain::hook::HookMoment;
 use crate::domain::id::ContainerName;
 use crate::domain::policy::StopMode;
 use crate::error::ErrorRecord;
@@ -43,6 +47,33 @@ pub enum RunEvent {
         container: ContainerName,
         /// Why.
         error: ErrorRecord,
+    },
+    /// A container is started although one that it needs is not as far as it should be.
+    StartedAnyway {
+        /// Which.
+        container: ContainerName,
+        /// The one it needs.
+        needed: ContainerName,
+        /// What that one lacks.
+        error: ErrorRecord,
+    },
+    /// A command of the user's begins.
+    HookStarted {
+        /// When.
+        moment: HookMoment,
+        /// In which container.
+        container: ContainerName,
+        /// What runs, as people write it.
+        command: String,
+    },
+    /// A command of the user's ended, or was skipped.
+    HookEnded(HookReport),
+    /// A restore went on with a mount.
+    Mount {
+        /// Which, by where its container sees it.
+        mount: PathBuf,
+        /// How far it is.
+        state: MountState,
     },
     /// How far the engine is.
     Progress(Progress),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::run_log::RunLog;
 use super::{Dory, noise};
 use crate::domain::id::{BackupId, PointId, RunId};
 use crate::domain::run::{Outcome, Run, RunKind};
@@ -16,13 +17,15 @@ pub(super) struct RunStart {
     pub(super) kind: RunKind,
     pub(super) started_at: Timestamp,
     started: Duration,
+    /// What its record will tell.
+    pub(super) log: RunLog,
 }
 
 impl Dory {
     pub(super) fn begin_run(&self, kind: RunKind) -> Result<RunStart> {
         let started_at = self.clock.now();
         let id = RunId::new(started_at, noise()?);
-        Ok(RunStart { id, kind, started_at, started: self.clock.monotonic() })
+        Ok(RunStart { id, kind, started_at, started: self.clock.monotonic(), log: RunLog::default() })
     }
 
     pub(super) fn elapsed(&self, run: &RunStart) -> SignedDuration {
@@ -55,7 +58,7 @@ impl Dory {
             outcome,
             point,
             error: error.map(crate::error::Error::to_record),
-            log: Vec::new(),
+            log: run.log.lines(),
         };
         if let Err(error) = self.catalog.record_run(&record).await {
             tracing::warn!(run = %run.id, %error, "a run's outcome could not be recorded");

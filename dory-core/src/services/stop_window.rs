@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 
 use super::insist;
 use super::run_events::{RunEvent, RunEvents};
-use crate::agent::bring_back::undo;
+use crate::agent::bring_back::{find_again, undo};
+use crate::agent::needs::wait_for_needs;
 use crate::domain::container::ContainerState;
 use crate::domain::id::ContainerName;
 use crate::domain::plan::Quiet;
@@ -17,9 +19,6 @@ use crate::ports::{Clock, ContainerRuntime, WaitCondition};
 
 /// How long a started container may take until its processes run.
 const RUNNING_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// How long a started container may take until its health check is content.
-const HEALTHY_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Containers that stand still until [`close`](Self::close) is called.
 #[derive(Debug)]
@@ -42,6 +41,8 @@ pub(super) struct WindowReport {
     pub(super) length: Option<SignedDuration>,
     /// Containers that ran before and do not now, with the reason.
     pub(super) down: Vec<(ContainerName, Error)>,
+    /// Containers that run, but were healthy before and are not now, with the reason.
+    pub(super) unwell: Vec<(ContainerName, Error)>,
 }
 
 impl StopWindow {
@@ -84,15 +85,42 @@ impl StopWindow {
                 StopMode::None => {}
             }
         }
+        for quiet in &self.quieted {
+            insist(|| self.check_quiet(quiet)).await?;
+        }
         Ok(())
     }
 
-    /// Brings everything back to what it was doing, in start order, and goes on past what fails.
+    /// That a container is quiet, whatever the engine said: something else may have started it again meanwhile.
+    async fn check_quiet(&self, quiet: &Quiet) -> Result<()> {
+        let allowed: &[ContainerState] = match quiet.mode {
+            StopMode::None => return Ok(()),
+            StopMode::Pause => &[ContainerState::Paused],
+            StopMode::Stop => &[ContainerState::Exited, ContainerState::Created, ContainerState::Dead],
+        };
+        let state = match find_again(self.runtime.as_ref(), quiet).await {
+            // What is gone writes nothing. Whether it comes back is a question for the end.
+            Err(gone) if gone.kind() == ErrorKind::NotFound => return Ok(()),
+            found => found?.state,
+        };
+        if allowed.contains(&state) {
+            return Ok(());
+        }
+        let reason = format!("it is {} although it was quieted a moment ago", state.as_str());
+        Err(Error::new(ErrorKind::Conflict, "keep container quiet", quiet.name.as_str(), reason)
+            .with_hint("find out what starts it: another tool that watches containers, or a person"))
+    }
+
+    /// Brings everything back to what it was doing, in start order, and goes on past what fails. What a container
+    /// needs is waited for before it starts, and so is part of the window; the rest of healing is not.
     pub(super) async fn close(self) -> WindowReport {
         let mut down = Vec::new();
         for quiet in &self.quieted {
-            let undone = insist(|| undo(self.runtime.as_ref(), quiet, RUNNING_TIMEOUT));
-            if let Err(error) = undone.await {
+            for (needed, error) in wait_for_needs(self.runtime.as_ref(), quiet, &self.quieted).await {
+                let container = quiet.name.clone();
+                self.events.send(RunEvent::StartedAnyway { container, needed, error: error.to_record() });
+            }
+            if let Err(error) = insist(|| undo(self.runtime.as_ref(), quiet, RUNNING_TIMEOUT)).await {
                 self.events.send(RunEvent::NotStarted { container: quiet.name.clone(), error: error.to_record() });
                 down.push((quiet.name.clone(), error));
             } else {
@@ -102,17 +130,25 @@ impl StopWindow {
         let length = self.clock.monotonic().saturating_sub(self.opened);
         let length =
             (!self.quieted.is_empty()).then(|| SignedDuration::try_from(length).unwrap_or(SignedDuration::MAX));
-        for quiet in self.quieted.iter().filter(|quiet| quiet.has_health_check && quiet.was == ContainerState::Running)
-        {
-            if down.iter().any(|(name, _)| *name == quiet.name) || quiet.mode != StopMode::Stop {
-                continue;
-            }
-            let healthy = || self.runtime.wait_until(&quiet.id, WaitCondition::Healthy, HEALTHY_TIMEOUT);
-            if let Err(error) = insist(healthy).await {
-                down.push((quiet.name.clone(), error));
-            }
+        let heals = |quiet: &&Quiet| {
+            let was_well = quiet.has_health_check && quiet.was == ContainerState::Running;
+            was_well && quiet.mode == StopMode::Stop && !down.iter().any(|(name, _)| *name == quiet.name)
+        };
+        let healing = self.quieted.iter().filter(heals).map(|quiet| async {
+            let healed = insist(|| self.heal(quiet)).await;
+            healed.err().map(|error| (quiet.name.clone(), error))
+        });
+        let unwell = join_all(healing).await.into_iter().flatten().collect();
+        WindowReport { length, down, unwell }
+    }
+
+    async fn heal(&self, quiet: &Quiet) -> Result<()> {
+        let id = find_again(self.runtime.as_ref(), quiet).await?.id;
+        match self.runtime.wait_until(&id, WaitCondition::Healthy, quiet.start.healthy_timeout.get()).await {
+            // It was created anew, without its check.
+            Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(()),
+            healed => healed,
         }
-        WindowReport { length, down }
     }
 
     /// Ends the window and starts nothing; the names of those who stay down.
@@ -122,20 +158,27 @@ impl StopWindow {
 }
 
 impl WindowReport {
-    /// The error that containers which are down deserve; none where all came back.
+    /// The error that containers which are down or unwell deserve; none where all came back.
     pub(super) fn into_error(self) -> Option<Error> {
-        let names: Vec<_> = self.down.iter().map(|(name, _)| name.to_string()).collect();
-        let (_, first) = self.down.into_iter().next()?;
-        let hint = format!("run `docker start {}`, and look at `docker logs {}`", names.join(" "), names.first()?);
-        Some(
-            Error::new(
-                ErrorKind::ContainerDown,
-                "start again",
-                names.join("`, `"),
-                "it ran before and does not run now",
-            )
-            .with_hint(hint)
-            .with_source(first),
-        )
+        let names = |of: &[(ContainerName, Error)]| of.iter().map(|(name, _)| name.to_string()).collect::<Vec<_>>();
+        let (down, unwell) = (names(&self.down), names(&self.unwell));
+        let gone = |(_, error): &&(ContainerName, Error)| error.kind() == ErrorKind::NotFound;
+        let gone: Vec<_> = self.down.iter().filter(gone).map(|(name, _)| name.to_string()).collect();
+        let failed = |reason: &str, names: &[String]| {
+            Error::new(ErrorKind::ContainerDown, "start again", names.join("`, `"), reason)
+        };
+        let error = match (down.first(), unwell.first()) {
+            (None, None) => return None,
+            (None, Some(first)) => failed("it runs again, but its health check is not content", &unwell)
+                .with_hint(format!("look at `docker logs {first}`; `--healthy-timeout` gives it more time")),
+            (Some(_), _) if gone.len() == down.len() => {
+                failed("it was removed meanwhile, and none took its place", &down)
+                    .with_hint("create it again, as it was: its volumes are untouched")
+            }
+            (Some(first), _) => failed("it ran before and does not run now", &down)
+                .with_hint(format!("run `docker start {}`, and look at `docker logs {first}`", down.join(" "))),
+        };
+        let (_, first) = self.down.into_iter().chain(self.unwell).next()?;
+        Some(error.with_source(first))
     }
 }

@@ -64,7 +64,7 @@ impl RuntimeBench for FakeBench {
         builder = match container.program {
             Program::Idle => builder,
             Program::Stubborn => builder.stop_takes(Duration::from_secs(3600)),
-            Program::Exit(_) => builder.crashes_after(Duration::ZERO),
+            Program::Exit(code) => builder.ends_after(Duration::ZERO, code),
             Program::Missing => builder.refuses_to_start("no such program"),
             other => panic!("no container runs {other:?}"),
         };
@@ -99,6 +99,7 @@ fn spell(program: &Program) -> Vec<String> {
         Program::Copy => vec!["copy".to_owned()],
         Program::Flood => vec!["flood".to_owned()],
         Program::Complain(text, code) => vec!["complain".to_owned(), text.clone(), code.to_string()],
+        Program::Variable(name) => vec!["variable".to_owned(), name.clone()],
         Program::Read(path) => vec!["read".to_owned(), path.display().to_string()],
         Program::Write(path, text) => vec!["write".to_owned(), path.display().to_string(), text.clone()],
         other => panic!("{other:?} is no command"),
@@ -109,6 +110,10 @@ fn run_command(request: &ExecRequest, input: &[u8]) -> ExecReply {
     let words: Vec<_> = request.command.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["copy"] => ExecReply::ok(input),
+        ["variable", name] => {
+            let found = request.environment.iter().find(|(known, _)| known == name);
+            ExecReply::ok(found.map(|(_, value)| value.clone()).unwrap_or_default())
+        }
         ["complain", text, code] => ExecReply::failed(code.parse().unwrap(), *text),
         other => ExecReply::failed(127, format!("{other:?}: not found")),
     }

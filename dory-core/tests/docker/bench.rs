@@ -168,6 +168,7 @@ impl RuntimeBench for DockerBench {
             Program::Copy => vec!["cat".to_owned()],
             Program::Flood => shell("exec cat /dev/zero", &[]),
             Program::Complain(text, code) => shell("printf %s \"$1\" >&2; exit $2", &[text, &code.to_string()]),
+            Program::Variable(name) => shell(&format!("printf %s \"${name}\""), &[]),
             Program::Read(path) => vec!["cat".to_owned(), path.display().to_string()],
             Program::Write(path, text) => shell("printf %s \"$2\" > \"$1\"", &[&path.display().to_string(), text]),
         }

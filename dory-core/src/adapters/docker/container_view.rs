@@ -22,6 +22,7 @@ pub(super) fn container(raw: ContainerInspectResponse) -> Result<Container> {
         image: ImageRef::parse(image)?,
         image_id: ImageRef::parse(image_id)?,
         state: state_of(state.status),
+        exit_code: exit_code(&state),
         health: health_of(state.health.and_then(|health| health.status)),
         mounts: raw.mounts.unwrap_or_default().into_iter().map(mount).collect(),
         labels: config.labels.unwrap_or_default().into_iter().collect(),
@@ -40,6 +41,12 @@ pub(super) fn container(raw: ContainerInspectResponse) -> Result<Container> {
         started_at: state.started_at.as_deref().and_then(moment),
         id,
     })
+}
+
+/// The engine tells a code of 0 for what never ran, and for what runs.
+fn exit_code(state: &bollard::models::ContainerState) -> Option<i64> {
+    let ended = matches!(state.status, Some(ContainerStateStatusEnum::EXITED | ContainerStateStatusEnum::DEAD));
+    state.exit_code.filter(|_| ended)
 }
 
 fn state_of(status: Option<ContainerStateStatusEnum>) -> ContainerState {

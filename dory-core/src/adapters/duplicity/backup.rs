@@ -78,6 +78,7 @@ impl DuplicityRepository {
             bytes: found.bytes,
             stored_bytes,
             files_changed: teller.files_changed,
+            mounts: found.mounts,
         })
     }
 }

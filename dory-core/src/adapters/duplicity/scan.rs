@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
 use super::stage::STAGE_PREFIX;
+use crate::domain::restore_point::MountSize;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{MountFolder, SnapshotRequest};
 
@@ -21,6 +22,8 @@ pub(super) struct Scan {
     pub(super) bytes: u64,
     /// Paths of folders, relative to the folder of links: duplicity's log does not tell files from folders.
     pub(super) folders: HashSet<Vec<u8>>,
+    /// How much each source holds.
+    pub(super) mounts: Vec<MountSize>,
     /// Paths to leave out, below the folder of links.
     pub(super) excluded: Vec<PathBuf>,
 }
@@ -42,7 +45,14 @@ pub(super) fn scan(root: &Path, request: &SnapshotRequest) -> Result<Scan> {
     })?;
     let mut found = Scan::default();
     for source in &request.sources {
+        let before = (found.entries, found.bytes);
         scan_source(root, source, &patterns, &mut found);
+        found.mounts.push(MountSize {
+            key: source.key.clone(),
+            // The source itself does not count.
+            files: (found.entries - before.0).saturating_sub(1),
+            bytes: found.bytes - before.1,
+        });
     }
     Ok(found)
 }

@@ -11,6 +11,7 @@ use rustic_core::{BackupOptions, FileType, Id, ParentOptions, ReadBackend, ReadS
 use super::freeze::HotMemory;
 use super::keep;
 use super::lock::{Lock, Share};
+use super::measured::Measured;
 use super::open::indexed_for_writing;
 use super::progress::{CountingBars, Tally};
 use super::repository::Session;
@@ -31,7 +32,7 @@ const PROGRAM: &str = concat!("dory ", env!("CARGO_PKG_VERSION"));
 pub(super) fn run(session: &Session, request: &SnapshotRequest, events: &Events) -> Result<SnapshotReport> {
     let tally = Tally::new();
     let ledger = Ledger::new(tally.clone(), events.clone());
-    let source = VolumeSource::new(Mounts::new(request)?, ledger.clone(), session.ended());
+    let source = Measured::new(VolumeSource::new(Mounts::new(request)?, ledger.clone(), session.ended()));
     let _lock = Lock::take(session, Share::WithOthers)?;
     let index_before = index_files(session)?;
     let sound = Soundness::begin(session)?;
@@ -46,6 +47,7 @@ pub(super) fn run(session: &Session, request: &SnapshotRequest, events: &Events)
         bytes: summary.total_bytes_processed,
         stored_bytes: session.backend.written(),
         files_changed: summary.files_new + summary.files_changed,
+        mounts: source.sizes(),
     })
 }
 
@@ -62,12 +64,12 @@ pub(super) fn run_frozen(
     let _lock = Lock::take(session, Share::WithOthers)?;
     let sound = Soundness::begin(session)?;
     let parent = frozen.serve(&session.backend)?;
-    let source = FrozenSource {
+    let source = Measured::new(FrozenSource {
         frozen: Arc::clone(&frozen.frozen),
         memory: Arc::new(HotMemory::new(session, frozen.snapshot.clone())),
         ledger: ledger.clone(),
         backend: Arc::clone(&session.backend),
-    };
+    });
     let snapshot = tally.told_to(events, || archive(session, &tally, request, Some(&parent), &source))?;
     keep_from_pruning(session, &frozen.index_files)?;
     sound.end(session, snapshot.id)?;
@@ -78,6 +80,7 @@ pub(super) fn run_frozen(
         bytes: summary(&snapshot)?.total_bytes_processed,
         stored_bytes: frozen.stored_bytes + session.backend.written(),
         files_changed: frozen.frozen.news(),
+        mounts: source.sizes(),
     })
 }
 

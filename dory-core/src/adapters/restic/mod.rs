@@ -13,6 +13,7 @@ mod freeze;
 mod go_mode;
 mod keep;
 mod lock;
+mod measured;
 mod open;
 mod packs;
 mod progress;

@@ -45,6 +45,21 @@ pub async fn an_unchanged_tree_adds_little(subject: Subject) {
     assert_ne!(second.snapshot, first.snapshot, "a snapshot is made all the same");
 }
 
+/// How much each mount holds is told, the mount itself not counted.
+pub async fn a_snapshot_tells_what_each_mount_holds(subject: Subject) {
+    let scene = Scene::open(subject).await;
+    let (full, empty) = (scene.folder("full"), scene.folder("empty"));
+    fs::create_dir(full.join("folder")).unwrap();
+    fs::write(full.join("folder/file"), noise(1000, 1)).unwrap();
+    fs::write(full.join("another"), noise(24, 2)).unwrap();
+    let report = scene.backup(&[("full", &full), ("void", &empty)]).await;
+    let mut told: Vec<_> = report.mounts.iter().map(|size| (size.key.as_str(), size.files, size.bytes)).collect();
+    told.sort_unstable();
+    assert_eq!(told, [("full", 3, 1024), ("void", 0, 0)]);
+    let again = scene.backup_on(&report, &[("full", &full), ("void", &empty)]).await;
+    assert_eq!(again.mounts, report.mounts, "what did not change is there all the same");
+}
+
 /// A file whose contents changed is read again, although its size is the same.
 pub async fn a_change_of_the_same_size_is_seen(subject: Subject) {
     let scene = Scene::open(subject).await;

@@ -35,6 +35,7 @@ macro_rules! backup_engine_contract {
 
             a_restored_tree_equals_its_source
             an_unchanged_tree_adds_little
+            a_snapshot_tells_what_each_mount_holds
             a_change_of_the_same_size_is_seen
             an_unreadable_file_is_a_warning_and_the_rest_is_kept
             excluded_paths_are_left_out

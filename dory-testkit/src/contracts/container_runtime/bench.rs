@@ -85,6 +85,8 @@ pub enum Program {
     Flood,
     /// Writes this to its standard error and ends with this code.
     Complain(String, i64),
+    /// Writes the value of this environment variable to its output.
+    Variable(String),
     /// Writes a file to its output; ends with another code than 0 if it cannot.
     Read(PathBuf),
     /// Writes text to a file; complains and ends with another code than 0 if it cannot.

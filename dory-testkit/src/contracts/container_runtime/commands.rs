@@ -28,6 +28,19 @@ pub async fn a_command_gets_its_input_and_gives_its_output(subject: Subject) {
     assert_eq!((outcome.code, outcome.stderr.as_str()), (0, ""));
 }
 
+/// A command sees the variables it was given.
+pub async fn a_command_gets_its_environment(subject: Subject) {
+    let id = subject.idle("web").await;
+    let environment = vec![("DORY_HOOK".to_owned(), "0123".to_owned())];
+    let program = Program::Variable("DORY_HOOK".to_owned());
+    let mut session =
+        subject.runtime().exec(&id, ExecRequest { environment, ..request(&subject, &program) }).await.unwrap();
+    drop(session.stdin());
+    let mut said = String::new();
+    in_time(session.stdout().unwrap().read_to_string(&mut said)).await.unwrap();
+    assert_eq!((said.trim_end(), session.wait().await.unwrap().code), ("0123", 0));
+}
+
 /// How a command ended, and its complaint, are told.
 pub async fn a_command_that_fails_tells_how(subject: Subject) {
     let id = subject.idle("web").await;

@@ -43,11 +43,13 @@ macro_rules! container_runtime_contract {
             waiting_for_what_is_so_returns
             waiting_ends_when_it_happens
             waiting_for_what_has_ended_fails_at_once
+            how_it_ended_is_told
             waiting_for_what_ends_meanwhile_fails
             waiting_has_an_end
             health_is_waited_for
 
             a_command_gets_its_input_and_gives_its_output
+            a_command_gets_its_environment
             a_command_that_fails_tells_how
             a_command_that_nobody_feeds_ends
             a_command_needs_a_running_container

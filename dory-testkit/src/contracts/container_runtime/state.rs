@@ -136,6 +136,20 @@ pub async fn waiting_for_what_has_ended_fails_at_once(subject: Subject) {
     assert_eq!(kind(waited), Some(ErrorKind::ContainerDown));
 }
 
+/// How a container ended is told, and nothing of the kind while it runs or where it never ran.
+pub async fn how_it_ended_is_told(subject: Subject) {
+    let code = |id: ContainerId| {
+        let runtime = subject.runtime();
+        async move { runtime.inspect_container(id.as_str()).await.unwrap().exit_code }
+    };
+    let job = subject.made("job", Program::Exit(3)).await;
+    assert_eq!(code(job.clone()).await, None);
+    subject.runtime().start(&job).await.unwrap();
+    subject.runtime().wait_until(&job, WaitCondition::Stopped, LONG).await.unwrap();
+    assert_eq!(code(job).await, Some(3));
+    assert_eq!(code(subject.idle("web").await).await, None);
+}
+
 /// What ends while somebody waits for its health is down.
 pub async fn waiting_for_what_ends_meanwhile_fails(subject: Subject) {
     let id = subject.made_with("web", Program::Idle, |container| container.health = BenchHealth::Undecided).await;

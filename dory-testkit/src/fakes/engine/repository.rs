@@ -10,6 +10,7 @@ use bytes::Bytes;
 use dory_core::domain::entry_path::EntryPath;
 use dory_core::domain::event::Progress;
 use dory_core::domain::id::{MountKey, SnapshotId};
+use dory_core::domain::restore_point::MountSize;
 use dory_core::ports::{
     Capabilities, Events, FileEntry, FreezeReport, PruneReport, Repository, RepositoryStats, RestoreReport,
     RestoreRequest, Snapshot, SnapshotReport, SnapshotRequest, UndoRequest, VerifyDepth, VerifyReport, WarmReport,
@@ -112,6 +113,7 @@ impl FakeRepository {
                 self.read_nodes(request, events, &keep).await?
             }
         };
+        let mounts = request.sources.iter().map(|source| size_of(&source.key, &nodes)).collect();
         self.shared.with_vault(&self.place, |vault| {
             // A parent that is gone is no reason to fail: everything then counts as new.
             let parent = request.parent.as_ref().and_then(|id| vault.find(id).ok());
@@ -126,6 +128,7 @@ impl FakeRepository {
                 bytes: progress.bytes,
                 stored_bytes: stored.load(Ordering::Relaxed),
                 files_changed,
+                mounts,
             })
         })
     }
@@ -194,6 +197,18 @@ fn check_keys(request: &SnapshotRequest) -> Result<()> {
         None => Ok(()),
         Some(at) => Err(Error::invalid("sources", sources[at].key.as_str(), "two sources have this key")),
     }
+}
+
+fn size_of(key: &MountKey, nodes: &BTreeMap<EntryPath, Node>) -> MountSize {
+    let own = |path: &EntryPath| path.as_path().starts_with(key.as_str());
+    let own = nodes.iter().filter(|(path, _)| own(path));
+    let mount = EntryPath::new(key.as_str());
+    let (mut files, mut bytes) = (0, 0);
+    for (path, node) in own {
+        files += u64::from(*path != mount);
+        bytes += node.bytes();
+    }
+    MountSize { key: key.clone(), files, bytes }
 }
 
 #[async_trait]

@@ -112,6 +112,12 @@ impl ContainerBuilder {
         self.label(compose::DEPENDS_ON, &entries.join(","))
     }
 
+    /// Makes it wait for another service of its compose project: `service_healthy`, `service_completed_successfully`.
+    pub fn waits_for(self, service: &str, condition: &str) -> Self {
+        let before = self.labels.get(compose::DEPENDS_ON).map(|entries| format!("{entries},")).unwrap_or_default();
+        self.label(compose::DEPENDS_ON, &format!("{before}{service}:{condition}:false"))
+    }
+
     /// Lets it live in another container's network. It then cannot start unless that one runs.
     pub fn network_of(mut self, container: &str) -> Self {
         self.network_of = Some(container.to_owned());
@@ -163,6 +169,14 @@ impl ContainerBuilder {
     /// Lets it crash so long after each start.
     pub fn crashes_after(mut self, duration: Duration) -> Self {
         self.script.ends_after = Some(duration);
+        self.script.exit_code = 137;
+        self
+    }
+
+    /// Lets it end with this code so long after each start.
+    pub fn ends_after(mut self, duration: Duration, code: i64) -> Self {
+        self.script.ends_after = Some(duration);
+        self.script.exit_code = code;
         self
     }
 
@@ -245,6 +259,7 @@ impl ContainerBuilder {
                 image_id: state.ensure_image(&self.image),
                 state: ContainerState::Created,
                 health: self.script.health.map_or(Health::None, |_| Health::Starting),
+                exit_code: None,
                 mounts: self.mounts,
                 labels: self.labels,
                 network_of: self.network_of,

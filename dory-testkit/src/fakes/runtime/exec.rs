@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use dory_core::Result;
 use dory_core::ports::{ExecOutcome, ExecRequest, ExecSession};
+use futures_util::future::{BoxFuture, ready};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 use tokio::task::JoinHandle;
 
@@ -37,7 +38,7 @@ impl ExecReply {
     }
 }
 
-type Answer = dyn Fn(&ExecRequest, &[u8]) -> ExecReply + Send + Sync;
+type Answer = dyn Fn(&ExecRequest, Vec<u8>) -> BoxFuture<'static, ExecReply> + Send + Sync;
 
 /// What a container's commands answer.
 #[derive(Clone)]
@@ -49,12 +50,17 @@ pub struct ExecScript {
 impl ExecScript {
     /// Commands that do not read their input.
     pub fn new(answer: impl Fn(&ExecRequest) -> ExecReply + Send + Sync + 'static) -> Self {
-        Self { answer: Arc::new(move |request, _| answer(request)), reads_input: false }
+        Self { answer: Arc::new(move |request, _| Box::pin(ready(answer(request)))), reads_input: false }
     }
 
     /// Commands that read all of their input first; they hang until it is closed.
     pub fn reading(answer: impl Fn(&ExecRequest, &[u8]) -> ExecReply + Send + Sync + 'static) -> Self {
-        Self { answer: Arc::new(answer), reads_input: true }
+        Self { answer: Arc::new(move |request, input| Box::pin(ready(answer(request, &input)))), reads_input: true }
+    }
+
+    /// Commands that take as long as the future does: until another one ends them, say.
+    pub fn taking_time(answer: impl Fn(&ExecRequest) -> BoxFuture<'static, ExecReply> + Send + Sync + 'static) -> Self {
+        Self { answer: Arc::new(move |request, _| answer(request)), reads_input: false }
     }
 
     /// What containers do that nobody scripted.
@@ -95,7 +101,7 @@ impl FakeExec {
                 // A pipe in memory does not fail.
                 let _ = input.read_to_end(&mut given).await;
             }
-            let reply = (script.answer)(&request, &given);
+            let reply = (script.answer)(&request, given).await;
             // Whoever does not read the output does not want it.
             let _ = output.write_all(&reply.stdout).await;
             ExecOutcome { code: reply.code, stderr: last_of(&reply.stderr) }

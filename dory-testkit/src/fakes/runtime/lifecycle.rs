@@ -10,6 +10,9 @@ use dory_core::{Error, ErrorKind, Result};
 use super::state::{HealthScript, Record, State};
 use super::writer::Writer;
 
+/// The exit code of what was killed.
+const KILLED: i64 = 137;
+
 impl State {
     /// Adds a container in `state`; a running one runs from now on.
     pub(super) fn add(&mut self, record: Record, state: ContainerState) -> Container {
@@ -161,7 +164,9 @@ impl State {
             while let Some(due) = self.containers[at].next_change().filter(|due| *due <= now) {
                 let record = &mut self.containers[at];
                 if record.script.ends_after.is_some_and(|after| record.started + after == due) {
+                    let code = record.script.exit_code;
                     self.end_at(at, true);
+                    self.containers[at].container.exit_code = Some(code);
                 } else if let Some(HealthScript::After(_, verdict)) = record.script.health {
                     record.container.health = verdict;
                     let container = record.container.clone();
@@ -185,6 +190,7 @@ impl State {
     fn run(&mut self, at: usize) {
         let record = &mut self.containers[at];
         record.container.state = ContainerState::Running;
+        record.container.exit_code = None;
         record.container.health = record.script.health.map_or(Health::None, |_| Health::Starting);
         record.container.started_at = Some(self.clock.now());
         record.started = self.clock.monotonic();
@@ -225,6 +231,7 @@ impl State {
             return;
         }
         record.container.state = ContainerState::Exited;
+        record.container.exit_code = Some(if killed { KILLED } else { 0 });
         if record.script.health.is_some() {
             record.container.health = Health::Starting;
         }

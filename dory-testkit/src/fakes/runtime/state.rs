@@ -61,6 +61,7 @@ pub(super) struct Script {
     pub(super) survives_kill: bool,
     pub(super) start_refusal: Option<String>,
     pub(super) ends_after: Option<Duration>,
+    pub(super) exit_code: i64,
     pub(super) health: Option<HealthScript>,
     pub(super) exec: Option<ExecScript>,
     pub(super) writer: Option<WriterProgram>,
