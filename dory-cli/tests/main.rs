@@ -1,6 +1,7 @@
 //! One binary for all of the crate's integration tests: they run the `dory` command itself.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail by panicking")]
 
+mod around_a_backup;
 mod bench;
 mod dockerd_killed;
 mod guarded;
