@@ -106,7 +106,6 @@ fn backup() -> Backup {
             elapsed: SignedDuration::from_secs(17),
             size: PointSize { files: 1_369, bytes: 2_000_000_000, stored_bytes: 104_000_000 },
             mount_sizes: Vec::new(),
-            exclude: Vec::new(),
             suspect: None,
             warnings: vec![Warning {
                 kind: WarningKind::Unreadable,

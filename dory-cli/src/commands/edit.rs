@@ -57,7 +57,7 @@ pub(super) async fn run(ui: &Ui, dory: &Dory, args: &EditArgs) -> Result<Exit> {
 
 /// Notes who said so: the account, and the one behind `sudo`.
 async fn clear_suspect(ui: &Ui, dory: &Dory, args: &EditArgs) -> Result<Exit> {
-    let choice = args.at.as_ref().map(|at| point::choice(at, dory.now()));
+    let choice = args.at.as_ref().map(|at| point::choice(at, dory.now())).transpose()?;
     let by = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
     let cleared = dory.clear_suspect(&args.backup, choice.as_ref(), by.as_deref()).await?;
     ui.result(&cleared, |cleared| cleared.iter().map(|id| format!("point {id} is not suspect any more\n")).collect())?;

@@ -37,7 +37,7 @@ pub(super) async fn run(ui: &Ui, dory: &Dory, args: &RestoreArgs) -> Result<Exit
     };
     ui.result(&outcome, plans::restore_outcome)?;
     let mut exit = Exit::Success;
-    if outcome.lost_data() {
+    if !outcome.is_complete() {
         exit = Exit::Incomplete;
     }
     if let Some(reason) = &outcome.guardian_lost {

@@ -2,7 +2,7 @@
 //!
 //! A frame is a 4-byte length (big endian, of what follows the kind), a 1-byte kind, and the payload: kind 0 is one JSON
 //! message, kind 1 raw bytes of a file. The agent speaks first, with [`Reply::Hello`]. Then the host sends one
-//! [`Request`] at a time; the agent answers with any number of events, entries and byte frames, and ends the answer
+//! [`Asked`] at a time; the agent answers with any number of events, entries and byte frames, and ends the answer
 //! with [`Reply::Done`] or [`Reply::Failed`]. Closing the agent's input ends it, in the middle of anything.
 
 use bytes::Bytes;
@@ -19,7 +19,7 @@ use crate::ports::{
 };
 
 /// The version of everything in this file. Both sides must have the same.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// The longest payload that is accepted, in bytes. Longer answers come in several frames.
 pub const MAX_PAYLOAD: usize = 16 << 20;
@@ -31,11 +31,20 @@ pub(super) const ENTRIES_PER_REPLY: usize = 300;
 const KIND_MESSAGE: u8 = 0;
 const KIND_BYTES: u8 = 1;
 
+/// One request, and which repository it is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// The number that [`Request::Open`] gave; no matter for that request itself.
+    pub repository: usize,
+    /// What is asked.
+    pub request: Request,
+}
+
 /// What the host asks. Secrets are in [`Request::Open`] and nowhere else.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "op")]
 pub enum Request {
-    /// Opens the repository that all later requests are about.
+    /// Opens one more repository; its report is the number by which later requests name it.
     Open {
         /// Which engine.
         engine: EngineKind,

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Mutex, watch};
 
-use super::protocol::{Frame, PROTOCOL, Reply, Request, read_frame, write_message};
+use super::protocol::{Asked, Frame, PROTOCOL, Reply, Request, read_frame, write_message};
 use crate::domain::entry_path::EntryPath;
 use crate::domain::id::{MountKey, SnapshotId};
 use crate::domain::policy::EngineKind;
@@ -77,13 +77,13 @@ impl AgentConnection {
         }
     }
 
-    async fn call<T: DeserializeOwned>(&self, request: &Request, mut answer: Answer<'_>) -> Result<T> {
+    async fn call<T: DeserializeOwned>(&self, asked: &Asked, mut answer: Answer<'_>) -> Result<T> {
         let mut line = self.line.lock().await;
         if std::mem::replace(&mut line.in_use, true) {
             let reason = "an earlier call was abandoned, so the line cannot be used";
             return Err(Error::new(ErrorKind::Cancelled, "talk to the helper", "", reason));
         }
-        write_message(&mut line.writer, request).await.map_err(|error| self.with_last_words(error))?;
+        write_message(&mut line.writer, asked).await.map_err(|error| self.with_last_words(error))?;
         loop {
             let frame = self.next_frame(&mut line).await?;
             if let Frame::Bytes(bytes) = frame {
@@ -203,41 +203,48 @@ impl BackupEngine for RemoteEngine {
         self.here.freezes(options)
     }
 
-    /// Opens a repository in the helper. A connection has one repository at a time: the last one opened.
+    /// Opens a repository in the helper. It stays open as long as the connection does.
     async fn open(&self, spec: &RepositorySpec, mode: OpenMode) -> Result<Arc<dyn Repository>> {
         let request = Request::Open { engine: self.kind(), spec: spec.clone(), mode };
-        let () = self.connection.call(&request, Answer::events(&Events::ignored())).await?;
-        Ok(Arc::new(RemoteRepository { connection: Arc::clone(&self.connection) }))
+        let asked = Asked { repository: 0, request };
+        let number = self.connection.call(&asked, Answer::events(&Events::ignored())).await?;
+        Ok(Arc::new(RemoteRepository { connection: Arc::clone(&self.connection), number }))
     }
 }
 
 #[derive(Debug)]
 struct RemoteRepository {
     connection: Arc<AgentConnection>,
+    /// What the agent knows it by.
+    number: usize,
 }
 
 impl RemoteRepository {
     async fn ask<T: DeserializeOwned>(&self, request: Request) -> Result<T> {
-        self.connection.call(&request, Answer::events(&Events::ignored())).await
+        self.call(request, Answer::events(&Events::ignored())).await
+    }
+
+    async fn call<T: DeserializeOwned>(&self, request: Request, answer: Answer<'_>) -> Result<T> {
+        self.connection.call(&Asked { repository: self.number, request }, answer).await
     }
 }
 
 #[async_trait]
 impl Repository for RemoteRepository {
     async fn warm(&self, request: &SnapshotRequest, events: &Events) -> Result<WarmReport> {
-        self.connection.call(&Request::Warm(request.clone()), Answer::events(events)).await
+        self.call(Request::Warm(request.clone()), Answer::events(events)).await
     }
 
     async fn freeze(&self, events: &Events) -> Result<FreezeReport> {
-        self.connection.call(&Request::Freeze, Answer::events(events)).await
+        self.call(Request::Freeze, Answer::events(events)).await
     }
 
     async fn backup(&self, request: &SnapshotRequest, events: &Events) -> Result<SnapshotReport> {
-        self.connection.call(&Request::Backup(request.clone()), Answer::events(events)).await
+        self.call(Request::Backup(request.clone()), Answer::events(events)).await
     }
 
     async fn restore(&self, request: &RestoreRequest, events: &Events) -> Result<RestoreReport> {
-        self.connection.call(&Request::Restore(request.clone()), Answer::events(events)).await
+        self.call(Request::Restore(request.clone()), Answer::events(events)).await
     }
 
     async fn check_restorable(&self, snapshot: &SnapshotId, mounts: &[MountKey]) -> Result<()> {
@@ -256,7 +263,7 @@ impl Repository for RemoteRepository {
         let request = Request::ListFiles { snapshot: snapshot.clone(), folder: folder.clone(), recursive };
         let mut entries = Vec::new();
         let answer = Answer { events: &Events::ignored(), entries: Some(&mut entries), bytes: None };
-        let () = self.connection.call(&request, answer).await?;
+        let () = self.call(request, answer).await?;
         Ok(entries)
     }
 
@@ -268,7 +275,7 @@ impl Repository for RemoteRepository {
     ) -> Result<u64> {
         let request = Request::ReadFile { snapshot: snapshot.clone(), path: path.clone() };
         let answer = Answer { events: &Events::ignored(), entries: None, bytes: Some(out) };
-        self.connection.call(&request, answer).await
+        self.call(request, answer).await
     }
 
     async fn forget(&self, snapshots: &[SnapshotId]) -> Result<()> {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::sync::mpsc;
 
-use super::protocol::{ENTRIES_PER_REPLY, PROTOCOL, Reply, Request, read_frame, write_bytes, write_message};
+use super::protocol::{Asked, ENTRIES_PER_REPLY, PROTOCOL, Reply, Request, read_frame, write_bytes, write_message};
 use crate::domain::entry_path::EntryPath;
 use crate::domain::event::Progress;
 use crate::domain::id::SnapshotId;
@@ -51,7 +51,7 @@ pub async fn serve(
     let (requests, mut incoming) = mpsc::channel(1);
     let reader = tokio::spawn(async move {
         while let Some(frame) = read_frame(&mut input).await? {
-            if requests.send(frame.parse::<Request>()?).await.is_err() {
+            if requests.send(frame.parse::<Asked>()?).await.is_err() {
                 break;
             }
         }
@@ -63,9 +63,9 @@ pub async fn serve(
 
     let (replies, mut outgoing) = mpsc::channel(REPLIES_QUEUED);
     let work = async move {
-        let mut session = Session { options, repository: None, replies };
-        while let Some(request) = incoming.recv().await {
-            session.answer(request).await;
+        let mut session = Session { options, repositories: Vec::new(), replies };
+        while let Some(asked) = incoming.recv().await {
+            session.answer(asked).await;
         }
     };
     let write = async {
@@ -93,7 +93,7 @@ enum Out {
 
 struct Session {
     options: AgentOptions,
-    repository: Option<Arc<dyn Repository>>,
+    repositories: Vec<Arc<dyn Repository>>,
     replies: mpsc::Sender<Out>,
 }
 
@@ -104,7 +104,7 @@ enum Answer {
 
 impl Session {
     /// Answers one request; what the engine tells meanwhile goes out before the end of the answer.
-    async fn answer(&mut self, request: Request) {
+    async fn answer(&mut self, asked: Asked) {
         let latest = Arc::new(Mutex::new(Progress::default()));
         let (warnings, mut warned) = mpsc::unbounded_channel();
         let events = {
@@ -115,7 +115,7 @@ impl Session {
             })
         };
         let answer = {
-            let work = self.work(request, events);
+            let work = self.work(asked, events);
             tokio::pin!(work);
             loop {
                 let event = tokio::select! {
@@ -134,8 +134,8 @@ impl Session {
         match answer {
             Ok(Answer::Report(report)) => self.reply(Reply::Done(report)).await,
             Ok(Answer::Opened(repository)) => {
-                self.repository = Some(repository);
-                self.reply(Reply::Done(serde_json::Value::Null)).await;
+                self.repositories.push(repository);
+                self.reply(Reply::Done((self.repositories.len() - 1).into())).await;
             }
             Err(error) => self.reply(Reply::Failed(error.to_record())).await,
         }
@@ -146,12 +146,12 @@ impl Session {
         let _ = self.replies.send(Out::Reply(reply)).await;
     }
 
-    async fn work(&self, request: Request, events: Events) -> Result<Answer> {
+    async fn work(&self, Asked { repository, request }: Asked, events: Events) -> Result<Answer> {
         if let Request::Open { engine, spec, mode } = request {
             return self.engine(engine)?.open(&spec, mode).await.map(Answer::Opened);
         }
-        let repository = self.repository.as_ref().ok_or_else(|| {
-            Error::new(ErrorKind::Internal, "answer a request", "", "no repository was opened before")
+        let repository = self.repositories.get(repository).ok_or_else(|| {
+            Error::new(ErrorKind::Internal, "answer a request", "", "no such repository was opened before")
         })?;
         match request {
             Request::Open { .. } => unreachable!("answered above"),

@@ -38,6 +38,8 @@ pub enum WarningKind {
     Unreadable,
     /// It changed while it was read, so its parts may be from different moments.
     ChangedWhileRead,
+    /// A container that may write to it started in the stop window, so its parts may be from different moments.
+    WriterStarted,
     /// It was there when listed and gone when read.
     Vanished,
     /// The engine does not keep such things (a socket).
@@ -63,6 +65,7 @@ impl WarningKind {
         match self {
             Self::Unreadable => "could not be read",
             Self::ChangedWhileRead => "changed while it was read",
+            Self::WriterStarted => "may have been written to meanwhile",
             Self::Vanished => "vanished before it was read",
             Self::OtherMount => "holds something else that is mounted there, which is not in the point",
             Self::NotKept => "cannot be kept by this engine",

@@ -49,9 +49,6 @@ pub struct RestorePoint {
     /// Sizes by mount, where the engine tells them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mount_sizes: Vec<MountSize>,
-    /// Patterns of paths that were left out.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub exclude: Vec<String>,
     /// Why its source may have lost data before it was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspect: Option<Suspicion>,

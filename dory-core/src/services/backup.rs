@@ -11,8 +11,9 @@ use super::guard::Guarding;
 use super::helper::{HelperPurpose, RunningHelper};
 use super::hooks::HookReport;
 use super::inventory::policy_from_labels;
+use super::lookout::Lookout;
 use super::passes::ReadReport;
-use super::run_events::{Phase, RunEvents};
+use super::run_events::{Phase, RunEvent, RunEvents};
 use super::run_record::RunStart;
 use super::stop_window::StopWindow;
 use super::{Dory, noise};
@@ -315,15 +316,20 @@ impl Dory {
         // Preparing and reading ahead take their time, and containers come, go and start meanwhile.
         let planned = &cancel.or(self.until_started(planned)).await?;
         let plan = &planned.plan;
+        let lookout = cancel.or(Lookout::begin(&runtime)).await?;
         let guard =
             cancel.or(self.arm_guardian(request.guarding, run, &plan.backup, &planned.holds, &plan.quiet)).await?;
         let opened = cancel_before(cancel, StopWindow::open(runtime, clock, &plan.quiet, events.clone())).await;
         let (guard, (window, quieted)) = guard.unless_failed(opened).await?;
         let taken_at = window.quiet_since();
         let inside = match quieted {
-            Ok(()) => cancel.or(warmed.stand_still(taken_at)).await,
+            Ok(()) => {
+                lookout.all_stand_still();
+                cancel.or(warmed.stand_still(taken_at)).await
+            }
             Err(error) => Err(error),
         };
+        lookout.all_may_start();
         let closed = window.close().await;
         let guarded = guard.disarm().await;
         let stop_window = closed.length;
@@ -344,6 +350,11 @@ impl Dory {
         };
 
         events.phase(Phase::Record);
+        let mut read = read;
+        for warning in lookout.intrusions(&plan.mounts, &plan.quiet).await {
+            read.gathered.add(&warning);
+            events.send(RunEvent::Warning(warning));
+        }
         let frozen = read.frozen;
         let point = RestorePoint {
             id,
@@ -400,7 +411,7 @@ pub(super) fn point_of(
         mounts: planned.plan.mounts.clone(),
         exclude: planned.plan.policy.exclude.clone(),
         // Whatever the plan said, something wrote: a process of the host, or of a container that nobody knew of.
-        consistency: if read.changed_while_read { Consistency::Live } else { planned_consistency },
+        consistency: if read.gathered.written_meanwhile { Consistency::Live } else { planned_consistency },
         stop_window: None,
         elapsed: jiff::SignedDuration::ZERO,
         size: PointSize {
@@ -409,10 +420,9 @@ pub(super) fn point_of(
             stored_bytes: read.snapshot.stored_bytes,
         },
         mount_sizes: read.snapshot.mounts,
-        exclude: planned.plan.policy.exclude.clone(),
         suspect: None,
-        warnings: read.warnings,
-        warning_count: read.warning_count,
+        warnings: read.gathered.kept,
+        warning_count: read.gathered.count,
         name: None,
         description: None,
         deleting: false,

@@ -18,6 +18,7 @@ mod init;
 mod intact;
 mod inventory;
 mod keys;
+mod lookout;
 mod mount_state;
 mod passes;
 mod read;

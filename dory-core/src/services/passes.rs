@@ -27,9 +27,7 @@ const LITTLE: u64 = 64 << 20;
 pub(super) struct ReadReport {
     pub(super) snapshot: SnapshotReport,
     pub(super) frozen: Option<FreezeReport>,
-    pub(super) warnings: Vec<Warning>,
-    pub(super) warning_count: u64,
-    pub(super) changed_while_read: bool,
+    pub(super) gathered: Gathered,
 }
 
 /// What an engine has to do for one restore point.
@@ -86,21 +84,6 @@ impl Dory {
             scratch: freezes.then(|| PathBuf::from(SCRATCH)),
         };
         Ok(Pass { repository, request, freezes, gathered: Arc::default(), events })
-    }
-
-    /// Lets the engine read what was planned in one pass, whoever stands still.
-    pub(super) async fn read(
-        &self,
-        planned: &Planned,
-        repository: &dyn Repository,
-        id: PointId,
-        taken_at: Timestamp,
-        events: &RunEvents,
-    ) -> Result<ReadReport> {
-        let pass = self.pass(planned, repository, id, events)?;
-        let request = SnapshotRequest { scratch: None, ..pass.request };
-        let pass = Pass { freezes: false, request, ..pass };
-        Warmed(pass).stand_still(taken_at).await?.finish(taken_at).await
     }
 }
 
@@ -166,27 +149,25 @@ impl StoodStill<'_> {
             }
         };
         let gathered = std::mem::take(&mut *pass.gathered.lock().unwrap_or_else(PoisonError::into_inner));
-        Ok(ReadReport {
-            snapshot,
-            frozen,
-            warnings: gathered.kept,
-            warning_count: gathered.count,
-            changed_while_read: gathered.changed_while_read,
-        })
+        Ok(ReadReport { snapshot, frozen, gathered })
     }
 }
 
+/// What fell short while data was read.
 #[derive(Default)]
-struct Gathered {
-    kept: Vec<Warning>,
-    count: u64,
-    changed_while_read: bool,
+pub(super) struct Gathered {
+    /// The warnings, up to a number.
+    pub(super) kept: Vec<Warning>,
+    /// How many there were in all.
+    pub(super) count: u64,
+    /// Whether something was written to the data while it was read.
+    pub(super) written_meanwhile: bool,
 }
 
 impl Gathered {
-    fn add(&mut self, warning: &Warning) {
+    pub(super) fn add(&mut self, warning: &Warning) {
         self.count += 1;
-        self.changed_while_read |= warning.kind == WarningKind::ChangedWhileRead;
+        self.written_meanwhile |= matches!(warning.kind, WarningKind::ChangedWhileRead | WarningKind::WriterStarted);
         if self.kept.len() < RestorePoint::WARNINGS_KEPT {
             self.kept.push(warning.clone());
         } else if warning.kind.loses_data()

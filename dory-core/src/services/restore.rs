@@ -12,15 +12,17 @@ use super::guard::Guard;
 use super::helper::{HelperPurpose, RunningHelper, folder_of};
 use super::intact::{Shortfalls, check_safety, not_proven, undo_request};
 use super::inventory::policy_from_labels;
+use super::lookout::Lookout;
 use super::mount_state::{MountState, MountStates};
 use super::noise;
+use super::passes::Warmed;
 use super::restore_plan::{PlannedRestore, RestoreChoice, RestorePlan};
 use super::run_events::{Phase, RunEvents};
 use super::run_record::RunStart;
 use super::stop_window::StopWindow;
 use crate::domain::backup::Backup;
 use crate::domain::entry_path::EntryPath;
-use crate::domain::event::Warning;
+use crate::domain::event::{Warning, WarningKind};
 use crate::domain::hook::Hooks;
 use crate::domain::id::{BackupId, PointId, SnapshotId};
 use crate::domain::plan::BackupPlan;
@@ -54,10 +56,11 @@ pub struct RestoreOutcome {
 }
 
 impl RestoreOutcome {
-    /// Whether something of the point did not come back.
+    /// Whether all that was asked for was done, with nobody writing in between.
     #[must_use]
-    pub fn lost_data(&self) -> bool {
-        self.warnings.iter().any(|warning| warning.kind.loses_data())
+    pub fn is_complete(&self) -> bool {
+        let disturbed = self.warnings.iter().any(|warning| warning.kind == WarningKind::WriterStarted);
+        self.containers_down.is_none() && self.guardian_lost.is_none() && !disturbed
     }
 
     /// The command that brings back what was there before, where a safety point holds it.
@@ -71,6 +74,15 @@ impl RestoreOutcome {
 struct Safety {
     planned: Planned,
     id: PointId,
+    repository: Arc<dyn Repository>,
+}
+
+/// A restore that may begin: everything that can be refused was not.
+struct Prepared {
+    planned: PlannedRestore,
+    source: Arc<dyn Repository>,
+    safety: Option<Safety>,
+    helper: RunningHelper,
 }
 
 /// One restore under way.
@@ -78,6 +90,7 @@ struct Safety {
 struct Attempt<'a> {
     planned: &'a PlannedRestore,
     guard: &'a Guard,
+    lookout: &'a Lookout,
     run: &'a RunStart,
     events: &'a RunEvents,
 }
@@ -117,51 +130,55 @@ impl Dory {
         let run = self.begin_run(RunKind::Restore)?;
         let events = &run.log.listening(events);
         events.phase(Phase::Prepare);
-        let (planned, safety, helper) = self.prepare_restore(choice, &run, cancel).await?;
-        let PlannedRestore { plan, holds, .. } = &planned;
-        let armed = self.arm_guardian(choice.guarding, &run, &plan.home, holds, &plan.quiet);
-        let guard = match cancel.or(armed).await {
-            Ok(guard) => guard,
+        let Prepared { planned, source, safety, helper } = self.prepare_restore(choice, &run, cancel).await?;
+        let armed = cancel.or(async {
+            let warmed = self.warm_safety(safety.as_ref(), events).await?;
+            let lookout = Lookout::begin(&self.runtime()?).await?;
+            let PlannedRestore { plan, holds, .. } = &planned;
+            let guard = self.arm_guardian(choice.guarding, &run, &plan.home, holds, &plan.quiet).await?;
+            Ok((warmed, lookout, guard))
+        });
+        let (warmed, lookout, guard) = match armed.await {
+            Ok(armed) => armed,
             Err(error) => {
                 helper.close().await;
                 return Err(error);
             }
         };
-        let attempt = Attempt { planned: &planned, guard: &guard, run: &run, events };
-        let result = self.restore_in_window(attempt, safety, helper, cancel).await;
+        let attempt = Attempt { planned: &planned, guard: &guard, lookout: &lookout, run: &run, events };
+        let kept = safety.as_ref().zip(warmed);
+        let result = self.restore_in_window(attempt, source.as_ref(), kept, helper, cancel).await;
         let disarmed = guard.disarm().await;
         let result = match result {
-            Ok(outcome) => Ok(RestoreOutcome { guardian_lost: disarmed.end().await, ..outcome }),
+            Ok(mut outcome) => {
+                let data: Vec<_> = planned.plan.mounts.iter().map(|mount| mount.to.clone()).collect();
+                outcome.warnings.extend(lookout.intrusions(&data, &planned.plan.quiet).await);
+                Ok(RestoreOutcome { guardian_lost: disarmed.end().await, ..outcome })
+            }
             Err(error) => Err(disarmed.end_of_failure(error).await),
         };
-        let complete = result.as_ref().is_ok_and(|outcome| outcome.containers_down.is_none() && !outcome.lost_data());
+        let complete = result.as_ref().is_ok_and(RestoreOutcome::is_complete);
         self.end_run(&run, &planned.backup.id, Some(planned.point.id), complete, result.as_ref().err()).await;
         result
     }
 
     /// Everything that can fail without harm: plan, helper, both repositories, the snapshot, a write to the catalog.
-    async fn prepare_restore(
-        &self,
-        choice: &RestoreChoice,
-        run: &RunStart,
-        cancel: &Cancel,
-    ) -> Result<(PlannedRestore, Option<Safety>, RunningHelper)> {
+    async fn prepare_restore(&self, choice: &RestoreChoice, run: &RunStart, cancel: &Cancel) -> Result<Prepared> {
         let planned = async {
             self.open_fleet().await?;
             let first = self.plan_restore_in_full(choice).await?;
+            let scratch = first.plan.safety && self.freezes(&self.plan_safety(&first).await?.plan)?;
             self.helper_image().await?;
-            Ok(first)
+            Ok((first, scratch))
         };
-        let first = cancel.or(planned).await?;
+        let (first, scratch) = cancel.or(planned).await?;
         // Not to be abandoned half-way: a helper that is about to be there would be left.
-        let helper = self.launch_for(&first, run).await?;
+        let helper = self.launch_for(&first, run, scratch).await?;
         let prepared = cancel.or(async {
             // Until here another run may have had some of the containers stopped: only now their states tell the truth.
             let planned = self.plan_restore_in_full(choice).await?;
             if (&planned.holds, &planned.plan.mounts) != (&first.holds, &first.plan.mounts) {
-                let reason = "the target's mounts, or the containers that use them, changed at this very moment";
-                return Err(Error::new(ErrorKind::Conflict, "restore backup", &planned.backup.name, reason)
-                    .with_hint("run the command again"));
+                return Err(changed_meanwhile(&planned.backup.name));
             }
             let repository = self.open_source(&helper, &planned).await?;
             let held = repository.list_files(&planned.point.snapshot, &EntryPath::default(), false).await?;
@@ -174,16 +191,22 @@ impl Dory {
             let keys: Vec<_> = planned.plan.mounts.iter().map(|mount| mount.key.clone()).collect();
             repository.check_restorable(&planned.point.snapshot, &keys).await?;
             if !planned.plan.safety {
-                return Ok((planned, None));
+                return Ok((planned, repository, None));
             }
-            let safety =
-                Safety { planned: self.plan_safety(&planned).await?, id: PointId::new(run.started_at, noise()?) };
-            self.open_safety(&helper, &safety, OpenMode::CreateIfMissing).await.map_err(or_without_safety)?;
-            self.register(&safety.planned, run.started_at).await.map_err(or_without_safety)?;
-            Ok((planned, Some(safety)))
+            let kept = self.plan_safety(&planned).await?;
+            if self.freezes(&kept.plan)? != scratch {
+                return Err(changed_meanwhile(&planned.backup.name));
+            }
+            let BackupPlan { backup, policy, .. } = &kept.plan;
+            let opened =
+                self.open_in_helper(&helper, backup, policy.engine, &policy.engine_options, OpenMode::CreateIfMissing);
+            let safety_repository = opened.await.map_err(or_without_safety)?;
+            self.register(&kept, run.started_at).await.map_err(or_without_safety)?;
+            let id = PointId::new(run.started_at, noise()?);
+            Ok((planned, repository, Some(Safety { planned: kept, id, repository: safety_repository })))
         });
         match prepared.await {
-            Ok((planned, safety)) => Ok((planned, safety, helper)),
+            Ok((planned, source, safety)) => Ok(Prepared { planned, source, safety, helper }),
             Err(error) => {
                 helper.close().await;
                 Err(error)
@@ -191,10 +214,11 @@ impl Dory {
         }
     }
 
-    async fn launch_for(&self, planned: &PlannedRestore, run: &RunStart) -> Result<RunningHelper> {
+    async fn launch_for(&self, planned: &PlannedRestore, run: &RunStart, scratch: bool) -> Result<RunningHelper> {
         let plan = &planned.plan;
         let reading = HelperPurpose::reading(&plan.home, run.id);
-        let purpose = HelperPurpose { kind: Some(run.kind), holds: Some(&planned.holds), writes: true, ..reading };
+        let holds = Some(&planned.holds);
+        let purpose = HelperPurpose { kind: Some(run.kind), holds, writes: true, scratch, ..reading };
         let targets: Vec<PointMount> = plan.mounts.iter().map(|mount| mount.to.clone()).collect();
         self.launch_helper(purpose, &targets).await
     }
@@ -202,16 +226,6 @@ impl Dory {
     async fn open_source(&self, helper: &RunningHelper, planned: &PlannedRestore) -> Result<Arc<dyn Repository>> {
         let options = &planned.backup.options_of(planned.point.engine);
         self.open_in_helper(helper, &planned.backup.id, planned.point.engine, options, OpenMode::Existing).await
-    }
-
-    async fn open_safety(
-        &self,
-        helper: &RunningHelper,
-        safety: &Safety,
-        mode: OpenMode,
-    ) -> Result<Arc<dyn Repository>> {
-        let BackupPlan { backup, policy, .. } = &safety.planned.plan;
-        self.open_in_helper(helper, backup, policy.engine, &policy.engine_options, mode).await
     }
 
     /// A backup of just what is about to be overwritten, with nothing excluded, for a restore removes that too.
@@ -248,48 +262,60 @@ impl Dory {
         Ok(Planned { plan, container, known, holds: restore.holds.clone() })
     }
 
+    /// Reads what is about to be overwritten into the store ahead, so that little is left of it for the window.
+    async fn warm_safety<'a>(&self, safety: Option<&'a Safety>, events: &'a RunEvents) -> Result<Option<Warmed<'a>>> {
+        let Some(Safety { planned, id, repository }) = safety else { return Ok(None) };
+        let pass = self.pass(planned, repository.as_ref(), *id, events)?;
+        pass.warm_up().await.map(Some).map_err(or_without_safety)
+    }
+
     async fn restore_in_window(
         &self,
         attempt: Attempt<'_>,
-        safety: Option<Safety>,
+        source: &dyn Repository,
+        safety: Option<(&Safety, Warmed<'_>)>,
         helper: RunningHelper,
         cancel: &Cancel,
     ) -> Result<RestoreOutcome> {
-        let Attempt { planned, guard, run, events } = attempt;
+        let Attempt { planned, guard, lookout, run, events } = attempt;
         let (runtime, clock) = (self.runtime()?, Arc::clone(&self.clock));
         let (window, quieted) = StopWindow::open(runtime, clock, &planned.plan.quiet, events.clone()).await;
 
         // Until `overwrite` begins nothing was written, so everything simply starts again.
         let before_writing = cancel.or(async {
             quieted?;
-            let kept = match &safety {
-                Some(safety) => Some(self.keep_what_is_there(attempt, safety, &helper, window.quiet_since()).await?),
-                None => None,
-            };
-            Ok((kept, self.open_source(&helper, planned).await?))
+            lookout.all_stand_still();
+            match safety {
+                Some((safety, warmed)) => {
+                    self.keep_what_is_there(attempt, safety, warmed, window.quiet_since()).await.map(Some)
+                }
+                None => Ok(None),
+            }
         });
         let ready = match before_writing.await {
-            Ok(ready) => guard.writing().await.map(|()| ready),
+            Ok(kept) => guard.writing().await.map(|()| kept),
             Err(error) => Err(error),
         };
-        let (kept, repository) = match ready {
-            Ok(ready) => ready,
+        let kept = match ready {
+            Ok(kept) => kept,
             Err(error) => {
                 helper.close().await;
                 guard.written().await;
+                lookout.all_may_start();
                 return Err(window.close().await.into_error().unwrap_or(error));
             }
         };
 
         let shortfalls = Shortfalls::default();
         let states = MountStates::new(&planned.plan, events);
-        let written = cancel.or(self.overwrite(planned, repository.as_ref(), &states, &shortfalls)).await;
+        let written = cancel.or(self.overwrite(planned, source, &states, &shortfalls)).await;
         helper.close().await;
         let report = match written {
             Ok(report) => report,
             Err(error) => return self.roll_back(attempt, kept, &states, window, error).await,
         };
         guard.written().await;
+        lookout.all_may_start();
         let closed = window.close().await;
         let stop_window = closed.length;
         Ok(RestoreOutcome {
@@ -308,14 +334,13 @@ impl Dory {
     /// is about to be overwritten.
     async fn keep_what_is_there(
         &self,
-        Attempt { planned, guard, run, events }: Attempt<'_>,
+        Attempt { planned, guard, run, events, .. }: Attempt<'_>,
         safety: &Safety,
-        helper: &RunningHelper,
+        warmed: Warmed<'_>,
         taken_at: jiff::Timestamp,
     ) -> Result<(PointId, SnapshotId)> {
         events.phase(Phase::Safeguard);
-        let repository = self.open_safety(helper, safety, OpenMode::Existing).await?;
-        let read = self.read(&safety.planned, repository.as_ref(), safety.id, taken_at, events).await?;
+        let read = warmed.stand_still(taken_at).await?.finish(taken_at).await?;
         let point = RestorePoint {
             origin: PointOrigin::Safety,
             elapsed: self.elapsed(run),
@@ -331,7 +356,11 @@ impl Dory {
         check_safety(&point)?;
         let same = planned.plan.backup == planned.plan.home && planned.point.engine == point.engine;
         let overwriting = same.then(|| planned.point.snapshot.clone());
-        repository.prove_undo(&undo_request(&planned.plan, snapshot.clone(), overwriting)).await.map_err(not_proven)?;
+        safety
+            .repository
+            .prove_undo(&undo_request(&planned.plan, snapshot.clone(), overwriting))
+            .await
+            .map_err(not_proven)?;
         Ok((safety.id, snapshot))
     }
 
@@ -367,7 +396,7 @@ impl Dory {
     /// Puts back what a failed restore had overwritten, and only then starts the containers.
     async fn roll_back(
         &self,
-        Attempt { planned, guard, run, .. }: Attempt<'_>,
+        Attempt { planned, guard, lookout, run, .. }: Attempt<'_>,
         kept: Option<(PointId, SnapshotId)>,
         states: &MountStates,
         window: StopWindow,
@@ -382,6 +411,7 @@ impl Dory {
         match rolled_back {
             Ok(()) => {
                 guard.written().await;
+                lookout.all_may_start();
                 Err(window.close().await.into_error().unwrap_or_else(|| {
                     let reason = format!("it failed, and everything is as it was before: {}", states.words());
                     Error::new(failure.kind(), "restore backup", &planned.backup.name, reason).with_source(failure)
@@ -417,7 +447,7 @@ impl Dory {
         let backup = self.catalog.backup(home).await?;
         let point = backup.points.iter().find(|point| point.snapshot == *snapshot);
         let engine = point.map(|point| point.engine).unwrap_or_default();
-        let helper = self.launch_for(planned, run).await?;
+        let helper = self.launch_for(planned, run, false).await?;
         let restored = async {
             let options = &backup.options_of(engine);
             let repository = self.open_in_helper(&helper, home, engine, options, OpenMode::Existing).await?;
@@ -437,6 +467,11 @@ impl Dory {
         helper.close().await;
         restored
     }
+}
+
+fn changed_meanwhile(backup: &str) -> Error {
+    let reason = "the target's mounts, or the containers that use them, changed at this very moment";
+    Error::new(ErrorKind::Conflict, "restore backup", backup, reason).with_hint("run the command again")
 }
 
 /// A store that cannot be written to keeps no safety point, and can still be restored from.

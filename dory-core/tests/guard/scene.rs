@@ -8,7 +8,7 @@ use dory_core::domain::container::{Container, ContainerState, Health};
 use dory_core::domain::guard::{GuardEnd, GuardPlan, label};
 use dory_core::domain::id::{ContainerId, ContainerName, RunId};
 use dory_core::domain::identity::ComposePlace;
-use dory_core::domain::plan::{Quiet, QuietReason};
+use dory_core::domain::plan::{Quiet, QuietReason, StartRules};
 use dory_core::domain::policy::StopMode;
 use dory_core::domain::run::RunKind;
 use dory_core::ports::{Clock, HelperNetwork, HelperRole, HelperSpec};
@@ -41,6 +41,7 @@ pub(crate) fn quiet(container: &Container, mode: StopMode) -> Quiet {
         why: QuietReason::Target,
         has_health_check: container.health != Health::None,
         compose: ComposePlace::of(&container.labels),
+        start: StartRules::default(),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::agent::bring_back::{bring_back, find_again};
+use crate::agent::needs::wait_for_needs;
 use crate::domain::guard::{GuardEnd, GuardPlan, label};
 use crate::domain::id::RunId;
 use crate::domain::plan::Quiet;
@@ -50,6 +51,9 @@ impl Rescue<'_> {
             }
             let mut failed = Vec::new();
             for quiet in waiting {
+                for (needed, error) in wait_for_needs(self.runtime, quiet, &self.plan.containers).await {
+                    tracing::warn!(container = %quiet.name, %needed, %error, "it starts although another is not ready");
+                }
                 match self.patiently(|| bring_back(self.runtime, quiet, RUNNING_PATIENCE)).await {
                     Ok(()) => {}
                     Err(away) if away.kind() == ErrorKind::Unavailable => return Err(away),
