@@ -143,7 +143,7 @@ pub struct Hooks {
 
 /// What one source says about a hook; what it leaves open, a weaker source decides.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, rename_all = "kebab-case")]
+#[serde(default)]
 pub struct HookSettings {
     /// See [`Hook::command`].
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use super::claim::Claim;
-use super::helper::{HelperPurpose, RemovedOnDrop};
+use super::helper::{HelperPurpose, RemovedOnDrop, launch};
 use super::run_record::RunStart;
 use super::{Dory, noise};
 use crate::agent::guard::protocol::Order;
@@ -120,7 +120,7 @@ impl Dory {
             capabilities: Vec::new(),
             labels,
         };
-        let helper = runtime.launch_helper(&spec).await?;
+        let helper = launch(runtime.as_ref(), &spec).await?;
         let (id, unarmed) = (helper.id.clone(), RemovedOnDrop::new(Arc::clone(&runtime), helper.id.clone()));
         match GuardLink::arm(helper, nonce, Arc::clone(&self.clock)).await {
             Ok(link) => {

@@ -15,7 +15,7 @@ use crate::domain::restore_point::PointMount;
 use crate::domain::run::RunKind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{
-    BackupEngine, ContainerRuntime, HelperInfo, HelperMount, HelperRole, HelperSource, HelperSpec, MountFolder,
+    BackupEngine, ContainerRuntime, Helper, HelperInfo, HelperMount, HelperRole, HelperSource, HelperSpec, MountFolder,
     OpenMode, Repository,
 };
 
@@ -115,7 +115,7 @@ impl Dory {
             capabilities: CAPABILITIES.to_vec(),
             labels: purpose.labels(&self.config.server),
         };
-        let launched = runtime.launch_helper(&spec).await.map_err(|error| match error.kind() {
+        let launched = launch(runtime.as_ref(), &spec).await.map_err(|error| match error.kind() {
             ErrorKind::Conflict => busy(purpose.backup, error),
             _ => error,
         });
@@ -229,6 +229,20 @@ impl Drop for RemovedOnDrop {
             handle.spawn(async move { remove(runtime.as_ref(), id, scratch).await });
         }
     }
+}
+
+/// Launches a helper. Where the answer was lost it may be there all the same, with nobody at its pipes: it is removed.
+pub(super) async fn launch(runtime: &dyn ContainerRuntime, spec: &HelperSpec) -> Result<Helper> {
+    let launched = runtime.launch_helper(spec).await;
+    if launched.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unavailable)
+        && let Ok(helpers) = runtime.list_helpers().await
+    {
+        let (run, is_same) = (spec.labels.get(label::RUN), |helper: &&HelperInfo| helper.role == spec.role);
+        for helper in helpers.iter().filter(is_same).filter(|helper| helper.labels.get(label::RUN) == run) {
+            remove(runtime, Some(helper.id.clone()), None).await;
+        }
+    }
+    launched
 }
 
 async fn remove(runtime: &dyn ContainerRuntime, helper: Option<ContainerId>, scratch: Option<VolumeName>) {

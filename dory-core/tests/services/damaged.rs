@@ -1,12 +1,14 @@
 //! Stores that hold damage: no restore ends with less than there was before it, and none ends green.
 
 use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use dory_core::domain::backup::PointChoice;
 use dory_core::domain::container::ContainerState;
 use dory_core::domain::policy::PolicyOverrides;
 use dory_core::ports::RepositorySpec;
-use dory_core::services::{BackupRequest, Cancel, RestoreChoice, RunEvents};
+use dory_core::services::{BackupRequest, Cancel, Phase, RestoreChoice, RunEvent, RunEvents};
 use dory_core::{Error, ErrorKind};
 
 use super::bench::{Bench, restore_of};
@@ -96,14 +98,21 @@ async fn an_undo_that_rests_on_damage_is_refused_before_anything_is_overwritten(
 async fn what_cannot_be_read_cannot_be_kept_so_it_is_not_overwritten() {
     let bench = backed_up().await;
     // A file that turns into a folder under the reader's eyes is one that cannot be read.
-    bench.restic.before_reading(|path| {
-        if path.ends_with("rows") && path.is_file() {
+    let standing_still = Arc::new(AtomicBool::new(false));
+    let heard = Arc::clone(&standing_still);
+    bench.restic.before_reading(move |path| {
+        if standing_still.load(Ordering::SeqCst) && path.ends_with("rows") && path.is_file() {
             fs::remove_file(path).unwrap();
             fs::create_dir(path).unwrap();
         }
     });
     bench.journal.clear();
-    let error = bench.restore(&restore_of("db")).await.unwrap_err();
+    let events = RunEvents::new(move |event| {
+        if matches!(event, RunEvent::Phase { phase: Phase::Safeguard }) {
+            heard.store(true, Ordering::SeqCst);
+        }
+    });
+    let error = bench.dory.run_restore(&restore_of("db"), &Cancel::new(), &events).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported, "{error:?}");
     assert!(error.subject().ends_with("rows") && error.hint().unwrap().contains("--no-safety"), "{error:?}");
     assert_eq!(bench.journal.only(&["engine restore"]), [""; 0]);

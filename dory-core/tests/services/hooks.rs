@@ -40,7 +40,7 @@ async fn hooks_run_with_everything_up_before_and_after_all_else() {
     let calls = bench.journal.only(&["runtime exec", "runtime stop", "runtime start", "engine backup"]);
     let kinds: Vec<_> = calls.iter().map(|call| call.split(" (").next().unwrap()).collect();
     let order: Vec<_> = kinds.iter().map(|call| call.split(' ').nth(1).unwrap()).collect();
-    assert_eq!(order, ["exec", "stop", "backup", "start", "exec"], "{calls:#?}");
+    assert_eq!(order, ["exec", "stop", "start", "backup", "exec"], "{calls:#?}");
     assert!(report.hooks.iter().all(|hook| hook.outcome == HookOutcome::Succeeded), "{:?}", report.hooks);
     assert_eq!(report.hooks[0].said, "flushed 3 tables");
     let log = log_of(&bench).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use dory_core::ErrorKind;
 use dory_core::domain::container::{ContainerState, Health};
 use dory_core::domain::policy::{PolicyOverrides, StopMode};
-use dory_core::services::{BackupRequest, Cancel, RunEvent, RunEvents};
+use dory_core::services::{BackupReport, BackupRequest, Cancel, Guarding, RunEvent, RunEvents};
 
 use super::bench::Bench;
 
@@ -17,7 +17,11 @@ fn second(count: u64) -> Duration {
 }
 
 /// Backs up `db` and gives who started again although what it needs was not ready.
-async fn back_up_telling(bench: &Bench) -> (dory_core::services::BackupReport, Vec<String>) {
+async fn back_up_telling(bench: &Bench) -> (BackupReport, Vec<String>) {
+    back_up_guarded(bench, Guarding::default()).await
+}
+
+async fn back_up_guarded(bench: &Bench, guarding: Guarding) -> (BackupReport, Vec<String>) {
     let early = Arc::<Mutex<Vec<String>>>::default();
     let heard = Arc::clone(&early);
     let events = RunEvents::new(move |event| {
@@ -25,7 +29,7 @@ async fn back_up_telling(bench: &Bench) -> (dory_core::services::BackupReport, V
             heard.lock().unwrap().push(format!("{container} before {needed}"));
         }
     });
-    let request = BackupRequest { container: "db".into(), ..BackupRequest::default() };
+    let request = BackupRequest { container: "db".into(), guarding, ..BackupRequest::default() };
     let report = bench.dory.run_backup(&request, &Cancel::new(), &events).await.unwrap();
     let early = early.lock().unwrap().clone();
     (report, early)
@@ -89,7 +93,8 @@ async fn dependents_start_anyway_when_what_they_need_stays_ill_and_that_is_told(
             clock.wake_next().await;
         }
     });
-    let (report, early) = back_up_telling(&bench).await;
+    // Time flies, and a guardian would take Dory for dead.
+    let (report, early) = back_up_guarded(&bench, Guarding::Off).await;
     time.abort();
     assert_eq!(early, ["web before db"]);
     assert_eq!(bench.runtime.state_of("web"), ContainerState::Running);
@@ -167,8 +172,10 @@ async fn back_up_while(bench: &Bench, meanwhile: impl Fn(&dory_testkit::fakes::F
     let runtime = bench.runtime.clone();
     let once = Mutex::new(Some(meanwhile));
     bench.restic.before_reading(move |_| {
-        if let Some(meanwhile) = once.lock().unwrap().take() {
-            meanwhile(&runtime);
+        // The hot pass reads too, while everything runs.
+        let mut once = once.lock().unwrap();
+        if once.is_some() && runtime.state_of("db") == ContainerState::Exited {
+            once.take().unwrap()(&runtime);
         }
     });
 }

@@ -3,15 +3,17 @@
 //!
 //! A good run is counted first, so that no list here can fall behind the services.
 
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
 use dory_core::domain::backup::PointChoice;
 use dory_core::domain::container::ContainerState;
 use dory_core::domain::id::PointId;
 use dory_core::domain::keys::Encryption;
 use dory_core::ports::{BackupEngine, CatalogStore, ContainerRuntime};
-use dory_core::services::{BackupRequest, Cancel, Dory, RestoreChoice, RunEvents};
+use dory_core::services::{BackupRequest, Cancel, Dory, RestoreChoice, RunEvent, RunEvents};
 use dory_core::{Error, ErrorKind, Result};
 use dory_testkit::World;
-use dory_testkit::fakes::Call;
 use dory_testkit::faults::{Faulty, FaultyPort};
 use dory_testkit::fixtures::{Aspects, Tree, diff_trees};
 
@@ -98,7 +100,7 @@ impl Stage {
         let held = world.files("db-data");
         let mut point = None;
         if task != Task::FirstBackup {
-            point = Some(back_up(&dory(&world)).await.unwrap().0);
+            point = Some(back_up(&dory(&world), &RunEvents::ignored()).await.unwrap().0);
             world.wreck("db-data");
         }
         world.journal.clear();
@@ -108,15 +110,19 @@ impl Stage {
 
     /// Does the task with a Dory that knows nothing yet; tells the error of containers that stayed down.
     async fn run(&self) -> Result<Option<Error>> {
+        self.run_telling(&RunEvents::ignored()).await
+    }
+
+    async fn run_telling(&self, events: &RunEvents) -> Result<Option<Error>> {
         let dory = dory(&self.world);
         let safety = match self.task {
-            Task::FirstBackup | Task::SecondBackup => return back_up(&dory).await.map(|(_, down)| down),
+            Task::FirstBackup | Task::SecondBackup => return back_up(&dory, events).await.map(|(_, down)| down),
             Task::RestoreInPlace => true,
             Task::RestoreWithoutSafety => false,
         };
         let point = PointChoice::Named(self.point.unwrap().to_string());
         let choice = RestoreChoice { point, safety, ..restore_of("db") };
-        dory.run_restore(&choice, &Cancel::new(), &RunEvents::ignored()).await.map(|outcome| outcome.containers_down)
+        dory.run_restore(&choice, &Cancel::new(), events).await.map(|outcome| outcome.containers_down)
     }
 
     /// How often each method was called, of every port that a run uses.
@@ -172,29 +178,32 @@ fn dory(world: &World) -> Dory {
     world.dory_with(Some(Encryption::None))
 }
 
-async fn back_up(dory: &Dory) -> Result<(PointId, Option<Error>)> {
+async fn back_up(dory: &Dory, events: &RunEvents) -> Result<(PointId, Option<Error>)> {
     let request = BackupRequest { container: "db".to_owned(), ..BackupRequest::default() };
-    let report = dory.run_backup(&request, &Cancel::new(), &RunEvents::ignored()).await?;
+    let report = dory.run_backup(&request, &Cancel::new(), events).await?;
     Ok((report.point.id, report.containers_down))
 }
 
 /// Every port call of a good run of `task`.
 async fn calls_of_a_good_run(task: Task) -> Vec<Target> {
-    let stage = Stage::set(task).await;
+    let stage = Arc::new(Stage::set(task).await);
     let counted = stage.counts();
-    let down = stage.run().await.unwrap();
+    let (at_the_window, counting) = (Arc::new(OnceLock::new()), Arc::clone(&stage));
+    let opened = Arc::clone(&at_the_window);
+    let events = RunEvents::new(move |event| {
+        if matches!(event, RunEvent::Quieting { .. }) {
+            opened.get_or_init(|| counting.counts());
+        }
+    });
+    let down = stage.run_telling(&events).await.unwrap();
     assert!(down.is_none(), "{down:?}");
     stage.world.assert_tidy();
-    let journal = stage.world.journal.calls();
-    let opens = |call: &Call| call.is("runtime stop") || call.is("runtime pause") || call.is("runtime unpause");
-    let opened = journal.iter().position(opens).unwrap();
     let mut targets = Vec::new();
-    for ((call, before), (_, after)) in counted.into_iter().zip(stage.counts()) {
-        let places: Vec<_> = (0..journal.len()).filter(|at| journal[*at].is(&call)).collect();
+    let at_the_window = at_the_window.get().unwrap();
+    for (((call, before), (_, until_window)), (_, after)) in counted.into_iter().zip(at_the_window).zip(stage.counts())
+    {
         for nth in 1..=after - before {
-            // What the journal does not know, the check of options, comes early.
-            let before_the_window = places.get(nth - 1).is_none_or(|place| *place < opened);
-            targets.push(Target { call: call.clone(), nth, before_the_window });
+            targets.push(Target { call: call.clone(), nth, before_the_window: nth <= until_window - before });
         }
     }
     targets
@@ -304,6 +313,11 @@ fn lost_data(stage: &Stage, result: &Result<Option<Error>>) -> Option<String> {
 /// Starts what stayed down, as the error told its user to, and does the task again.
 async fn next_run(stage: &Stage) -> Option<String> {
     let runtime = stage.world.runtime.port();
+    // As the next command does, some time later.
+    stage.world.clock.advance(Duration::from_secs(60));
+    if let Err(error) = dory(&stage.world).settle().await {
+        return Some(format!("what was left cannot be settled: {error:?}"));
+    }
     for (name, wanted) in CONTAINERS {
         let container = runtime.inspect_container(name).await.unwrap();
         if container.state == wanted {
