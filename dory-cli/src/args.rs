@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use dory_core::domain::keep_rules::KeepRules;
+use dory_core::domain::schedule::ScheduleWish;
 use dory_core::services::Guarding;
 
 pub use self::policy::{HookArgs, LimitArgs};
@@ -95,6 +97,8 @@ pub enum Command {
     Edit(EditArgs),
     /// Delete a backup or a restore point, with its data
     Delete(DeleteArgs),
+    /// Delete the restore points that the rules do not keep
+    Prune(PruneArgs),
     /// Choose containers for `backup --all`
     Mark(MarkArgs),
     /// Take containers out of `backup --all`
@@ -254,6 +258,22 @@ pub struct LsArgs {
     pub recursive: bool,
 }
 
+/// See [`Command::Prune`].
+#[derive(Debug, Args)]
+pub struct PruneArgs {
+    /// The backup: its id, its name, or its container's name; all that belong to this server where none is named
+    pub backup: Option<String>,
+    /// Go by these rules instead of the backup's own
+    #[arg(long, value_name = "RULES", requires = "backup")]
+    pub keep: Option<KeepRules>,
+    /// Show what would go and why the rest stays, and delete nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
 /// See [`Command::Cat`].
 #[derive(Debug, Args)]
 pub struct CatArgs {
@@ -295,6 +315,18 @@ pub struct EditArgs {
     /// An option of the engine from now on, as `name=value`; `name=` removes it; may be repeated
     #[arg(long = "engine-option", value_name = "NAME=VALUE", conflicts_with = "at")]
     pub engine_options: Vec<String>,
+    /// When its server backs it up by itself, as in cron: `TZ=Europe/Berlin 30 2 * * *`, `@daily ~15m`; `off` for never
+    #[arg(long, value_name = "CRON", conflicts_with = "at")]
+    pub schedule: Option<ScheduleWish>,
+    /// What of it stays: `last=3,hourly=24,daily=7,weekly=4,monthly=12,yearly=2,within=30d`; empty for everything
+    #[arg(long, value_name = "RULES", conflicts_with = "at")]
+    pub keep: Option<KeepRules>,
+    /// Let no rule remove the point of `--at`
+    #[arg(long, requires = "at", conflicts_with = "unprotect")]
+    pub protect: bool,
+    /// Let the rules decide about the point of `--at` again
+    #[arg(long, requires = "at")]
+    pub unprotect: bool,
     /// Say that suspect points are as they should be: the one of `--at`, or all
     #[arg(long)]
     pub clear_suspect: bool,

@@ -58,10 +58,15 @@ fn programs_are_told_too() {
 #[test]
 fn a_stop_that_takes_too_long_is_ended() {
     let Some(bench) = Bench::start() else { return };
-    bench.sh(RANDOM_DATA);
+    // One that does not heed the signal it is stopped with, until it is killed.
+    let slow = format!("{}-slow", bench.name);
+    let volume = format!("{}:/data", bench.name);
+    bench.run_container(&slow, &["--stop-signal", "SIGTERM", "--stop-timeout", "5", "-v", &volume]);
     let ran = bench.dory(&["backup", &bench.name, "--stop-limit", "1s"]);
     ran.was_refused(8, &["stood still for longer than they may"]);
     assert!(bench.runs());
+    assert_eq!(docker(&["inspect", "-f", "{{.State.Running}}", &slow]), "true\n");
+    docker(&["rm", "-f", &slow]);
     works_again(&bench);
 }
 

@@ -60,7 +60,8 @@ pub async fn connect(settings: Settings) -> Result<Dory> {
         Ok(runtime) if settings.server_by_default => name_of_host(runtime.as_ref(), settings.server).await?,
         _ => settings.server,
     };
-    let config = DoryConfig { server, store: settings.store, encryption: settings.encryption, helper };
+    let Settings { store: access, encryption, zone, minimum_stay_days, .. } = settings;
+    let config = DoryConfig { server, store: access, encryption, helper, zone, minimum_stay_days };
     Ok(Dory::new(config, runtime, engines(&clock), store, clock))
 }
 

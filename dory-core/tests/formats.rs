@@ -115,6 +115,7 @@ fn backup() -> Backup {
             warning_count: 1,
             name: Some("before production reload 2016-02-10".into()),
             description: Some("all is well".into()),
+            protected: false,
             deleting: false,
         }],
         engines: vec![EngineKind::Restic, EngineKind::Duplicity],

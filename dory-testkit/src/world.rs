@@ -13,6 +13,7 @@ use dory_core::domain::secret::Secret;
 use dory_core::domain::store_url::{StoreAccess, StoreCredentials};
 use dory_core::ports::{BackupEngine, CatalogStore, ContainerRuntime, HelperNetwork, Notifier};
 use dory_core::services::{Dory, DoryConfig, HelperConfig};
+use jiff::tz::TimeZone;
 
 use crate::fakes::{
     ContainerBuilder, FakeClock, FakeDoorbell, FakeEngine, FakeNotifier, FakeRuntime, Journal, MemoryCatalog,
@@ -112,7 +113,14 @@ impl World {
         let helper = HelperConfig { store: self.store(), store_mount: None, network: HelperNetwork::Bridge };
         let server = ServerName::parse("server-1").expect("a valid name");
         Dory::new(
-            DoryConfig { server, store: self.store(), encryption, helper },
+            DoryConfig {
+                server,
+                store: self.store(),
+                encryption,
+                helper,
+                zone: TimeZone::UTC,
+                minimum_stay_days: None,
+            },
             Ok(self.faults.runtime.port()),
             self.faults.engines(),
             self.faults.catalog.port(),

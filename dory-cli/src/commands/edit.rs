@@ -43,6 +43,8 @@ pub(super) async fn run(ui: &Ui, dory: &Dory, args: &EditArgs) -> Result<Exit> {
             hooks: args.hooks.overrides()?,
             healthy_timeout: args.limits.healthy_timeout,
             suspect_below: args.limits.suspect_below,
+            schedule: args.schedule.clone(),
+            keep: args.keep.clone(),
             ..PolicyOverrides::default()
         },
         remove_hooks: args.hooks.removed(),
@@ -65,7 +67,8 @@ async fn clear_suspect(ui: &Ui, dory: &Dory, args: &EditArgs) -> Result<Exit> {
 }
 
 async fn edit_point(ui: &Ui, dory: &Dory, args: &EditArgs, at: &str) -> Result<Exit> {
-    let edit = PointEdit { name: args.name.clone(), description: args.description.clone() };
+    let protected = args.protect.then_some(true).or(args.unprotect.then_some(false));
+    let edit = PointEdit { name: args.name.clone(), description: args.description.clone(), protected };
     if edit == PointEdit::default() {
         return Err(nothing_to_change());
     }

@@ -15,6 +15,7 @@ mod list;
 mod ls;
 mod mark;
 mod point;
+mod prune;
 mod restore;
 mod show;
 
@@ -47,6 +48,8 @@ pub(crate) async fn run(ui: &Ui, arguments: Arguments) -> Result<Exit> {
         Command::Edit(args) => edit::run(ui, &connect(global).await?, &args).await,
         Command::Delete(args) if args.dry_run => delete::run(ui, &connect(global).await?, &args).await,
         Command::Delete(args) => delete::run(ui, &settled(ui, connect(global).await?).await, &args).await,
+        Command::Prune(args) if args.dry_run => prune::run(ui, &connect(global).await?, &args).await,
+        Command::Prune(args) => prune::run(ui, &settled(ui, connect(global).await?).await, &args).await,
         Command::Mark(args) => mark::run(ui, &connect(global).await?, &args, true).await,
         Command::Unmark(args) => mark::run(ui, &connect(global).await?, &args, false).await,
         Command::Doctor => {

@@ -105,6 +105,14 @@ fn policy(policy: &PolicyOverrides) -> Vec<(&'static str, String)> {
     let engine = policy.engine.filter(|engine| *engine != EngineKind::default());
     lines.extend(engine.map(|engine| ("engine", engine.to_string())));
     lines.extend(policy.engine_options.iter().map(|(name, value)| ("option", format!("{name}={value}"))));
+    let schedule = policy.schedule.clone().map(String::from);
+    lines.extend(schedule.map(|schedule| ("schedule", schedule)));
+    lines.extend(
+        policy
+            .keep
+            .as_ref()
+            .map(|keep| ("keeps", if keep.is_empty() { "everything".to_owned() } else { keep.to_string() })),
+    );
     lines.extend(policy.exclude.iter().flatten().map(|pattern| ("leaves out", pattern.clone())));
     lines
 }
@@ -129,6 +137,9 @@ fn remarks(point: &RestorePoint) -> String {
                 format!("shrank, and was cleared{by}")
             }
         });
+    }
+    if point.protected {
+        remarks.push("protected".to_owned());
     }
     if point.deleting {
         remarks.push("being deleted".to_owned());

@@ -3,5 +3,6 @@
 pub(crate) mod backups;
 pub(crate) mod plans;
 pub(crate) mod progress;
+pub(crate) mod prune;
 pub(crate) mod table;
 pub(crate) mod units;

@@ -2,9 +2,12 @@
 
 use std::path::PathBuf;
 
+use jiff::tz::TimeZone;
+
 use super::variable;
 use crate::domain::id::ServerName;
 use crate::domain::keys::Encryption;
+use crate::domain::schedule::zone_named;
 use crate::domain::secret::Secret;
 use crate::domain::store_url::{StoreAccess, StoreCredentials, StoreScheme, StoreUrl};
 use crate::error::{Error, Result};
@@ -27,6 +30,10 @@ pub struct Settings {
     pub helper_network: Option<HelperNetwork>,
     /// The container engine.
     pub docker: DockerChoice,
+    /// The time zone of schedules that name none, and of the days that retention counts.
+    pub zone: TimeZone,
+    /// For how many days the store charges for an object, whether it is still there or not.
+    pub minimum_stay_days: Option<u32>,
 }
 
 /// Where the container engine is, as the user said it.
@@ -76,6 +83,11 @@ impl Settings {
             server_by_default,
             helper_network: helper_network(&mut value)?,
             docker: DockerChoice { host: value(variable::DOCKER_HOST)?, certificates },
+            zone: match value(variable::TIMEZONE)? {
+                Some(name) => zone_named(&name).map_err(|error| rename(variable::TIMEZONE, &error))?,
+                None => TimeZone::UTC,
+            },
+            minimum_stay_days: minimum_stay(&mut value)?,
         })
     }
 }
@@ -157,6 +169,13 @@ fn helper_network(value: Values<'_>) -> Result<Option<HelperNetwork>> {
     })
 }
 
+fn minimum_stay(value: Values<'_>) -> Result<Option<u32>> {
+    let Some(text) = value(variable::MINIMUM_STAY_DAYS)? else { return Ok(None) };
+    let days: Option<u32> = text.parse().ok().filter(|days| *days <= 3650);
+    days.map(Some)
+        .ok_or_else(|| Error::invalid(variable::MINIMUM_STAY_DAYS, text, "a number of days up to 3650 is allowed"))
+}
+
 fn rename(name: &str, error: &Error) -> Error {
     Error::invalid(name, error.subject(), error.reason())
 }
@@ -188,13 +207,15 @@ mod tests {
 
     #[test]
     fn what_is_missing_or_contradictory_is_named() {
-        let cases: [(&[(&str, &str)], &str); 6] = [
+        let cases: [(&[(&str, &str)], &str); 8] = [
             (&[], "DORY_STORE"),
             (&[("DORY_STORE", "ftp://x")], "DORY_STORE"),
             (&[("DORY_STORE", "gs://b"), ("GS_ACCESS_KEY", "k")], "GS_SECRET_ACCESS_KEY"),
             (&[("DORY_STORE", "file:///d"), ("DORY_ENCRYPTION", "maybe")], "DORY_ENCRYPTION"),
             (&[("DORY_STORE", "file:///d"), ("DORY_ENCRYPTION", "none"), ("DORY_PASSPHRASE", "x")], "DORY_ENCRYPTION"),
             (&[("DORY_STORE", "file:///d"), ("DORY_HELPER_NETWORK", "vpn")], "DORY_HELPER_NETWORK"),
+            (&[("DORY_STORE", "file:///d"), ("DORY_TIMEZONE", "Mars/Base")], "DORY_TIMEZONE"),
+            (&[("DORY_STORE", "file:///d"), ("DORY_MINIMUM_STAY_DAYS", "-1")], "DORY_MINIMUM_STAY_DAYS"),
         ];
         for (pairs, named) in cases {
             let error = resolve(pairs).unwrap_err();

@@ -15,8 +15,14 @@ pub const STORE_REGION: &str = "DORY_STORE_REGION";
 /// How helpers reach the store: `bridge`, `host` or `none`.
 pub const HELPER_NETWORK: &str = "DORY_HELPER_NETWORK";
 
+/// The time zone of schedules that name none, and of the days that retention counts: `Europe/Berlin`.
+pub const TIMEZONE: &str = "DORY_TIMEZONE";
+/// For how many days the store charges for an object, whether it is still there or not (cold storage classes).
+pub const MINIMUM_STAY_DAYS: &str = "DORY_MINIMUM_STAY_DAYS";
+
 /// Dory's own, each of which may also be given as `<name>_FILE`.
-pub const OWN: [&str; 7] = [STORE, PASSPHRASE, ENCRYPTION, SERVER, STORE_ENDPOINT, STORE_REGION, HELPER_NETWORK];
+pub const OWN: [&str; 9] =
+    [STORE, PASSPHRASE, ENCRYPTION, SERVER, STORE_ENDPOINT, STORE_REGION, HELPER_NETWORK, TIMEZONE, MINIMUM_STAY_DAYS];
 
 /// The Google Cloud project that buckets are made in.
 pub const GS_PROJECT_ID: &str = "GS_PROJECT_ID";

@@ -50,6 +50,9 @@ pub struct Container {
 pub const SHORTEST_REFERENCE: usize = 4;
 
 impl Container {
+    /// The [`stop_grace`](Self::stop_grace) of one that is never killed: longer than anybody waits, 136 years.
+    pub const ENDLESS_GRACE: Duration = Duration::from_secs(u32::MAX as u64);
+
     /// A label's value.
     #[must_use]
     pub fn label(&self, name: &str) -> Option<&str> {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::container::Container;
 use super::id::ContainerName;
 use super::identity::{ComposePlace, compose};
+use super::plan::Quiet;
 
 /// What a container waits for before it starts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,14 +81,32 @@ fn depends_by_compose(container: &Container, other: &Container) -> bool {
     condition_by_compose(container, other).is_some()
 }
 
-/// What `container` waits for of `all`, beyond that they run: in the order of `all`.
+/// What `container` waits for of `all`, in the order of `all`.
 #[must_use]
-pub fn conditions(container: &Container, all: &[Container]) -> Vec<Need> {
+pub fn needs_of(container: &Container, all: &[Container]) -> Vec<Need> {
     let need = |other: &Container| {
-        let until = condition_by_compose(container, other).filter(|until| *until != NeedCondition::Started)?;
+        let by_compose = condition_by_compose(container, other);
+        let until = by_compose.or_else(|| needs(container, other).then_some(NeedCondition::Started))?;
         (other.id != container.id).then(|| Need { on: other.name.clone(), until })
     };
     all.iter().filter_map(need).collect()
+}
+
+/// Those of `quiet`, which is in start order, that may start together: what each needs is in an earlier group. They may
+/// stop together too, the last group first. Needs that form a circle hold nobody up.
+#[must_use]
+pub fn start_groups(quiet: &[Quiet]) -> Vec<Vec<&Quiet>> {
+    let mut groups: Vec<Vec<&Quiet>> = Vec::new();
+    for one in quiet {
+        let needed =
+            |group: &Vec<&Quiet>| group.iter().any(|other| one.start.needs.iter().any(|need| need.on == other.name));
+        let place = groups.iter().rposition(needed).map_or(0, |last| last + 1);
+        match groups.get_mut(place) {
+            Some(group) => group.push(one),
+            None => groups.push(vec![one]),
+        }
+    }
+    groups
 }
 
 /// The strongest condition that compose's label names; a word that is none of compose's asks for a start.
@@ -111,7 +130,10 @@ fn condition_by_compose(container: &Container, other: &Container) -> Option<Need
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::container::ContainerState;
     use crate::domain::plan::tests::container;
+    use crate::domain::plan::{QuietReason, StartRules};
+    use crate::domain::policy::StopMode;
 
     fn service(service: &str, depends_on: &str) -> Container {
         let labels = [(compose::PROJECT, "shop"), (compose::SERVICE, service), (compose::DEPENDS_ON, depends_on)];
@@ -126,13 +148,45 @@ mod tests {
             "db:service_healthy:false,cache:service_started:true,job:service_completed_successfully:false,old",
         );
         let all = ["db", "cache", "job", "old", "other"].map(|name| service(name, ""));
-        let found = conditions(&web, &all);
+        let found = needs_of(&web, &all);
         let told: Vec<_> = found.iter().map(|need| (need.on.as_str(), need.until)).collect();
-        assert_eq!(told, [("shop-db-1", NeedCondition::Healthy), ("shop-job-1", NeedCondition::Completed)]);
+        let expected = [
+            ("shop-db-1", NeedCondition::Healthy),
+            ("shop-cache-1", NeedCondition::Started),
+            ("shop-job-1", NeedCondition::Completed),
+            ("shop-old-1", NeedCondition::Started),
+        ];
+        assert_eq!(told, expected);
         for needed in &all[..4] {
             assert!(needs(&web, needed), "{}", needed.name);
         }
         assert!(!needs(&web, &all[4]));
+    }
+
+    #[test]
+    fn those_who_need_nothing_of_each_other_start_together() {
+        let needs = |on: &[&str]| {
+            let need = |name: &&str| Need { on: name.parse().unwrap(), until: NeedCondition::Started };
+            StartRules { needs: on.iter().map(need).collect(), ..StartRules::default() }
+        };
+        let quiet = |name: &str, on: &[&str]| Quiet {
+            id: container(name).id,
+            name: name.parse().unwrap(),
+            was: ContainerState::Running,
+            mode: StopMode::Stop,
+            why: QuietReason::SharesData,
+            has_health_check: false,
+            compose: None,
+            start: needs(on),
+        };
+        let all = [quiet("db", &[]), quiet("cache", &[]), quiet("web", &["db", "cache"]), quiet("job", &["cache"])];
+        let names = |groups: Vec<Vec<&Quiet>>| -> Vec<Vec<String>> {
+            groups.iter().map(|group| group.iter().map(|one| one.name.to_string()).collect()).collect()
+        };
+        assert_eq!(names(start_groups(&all)), [["db", "cache"], ["web", "job"]]);
+        // In a circle, whoever comes first in the order starts first.
+        let circle = [quiet("a", &["b"]), quiet("b", &["a"])];
+        assert_eq!(names(start_groups(&circle)), [["a"], ["b"]]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::container::{Container, ContainerState, Health, Mount, MountKind};
 use super::id::{BackupId, ContainerId, ContainerName, MountKey, VolumeName};
 use super::identity::ComposePlace;
-use super::order::{Need, conditions, shares_network_of, start_order};
+use super::order::{Need, needs_of, shares_network_of, start_order};
 use super::patience::Patience;
 use super::policy::{Policy, StopMode, label};
 use super::restore_point::{Consistency, PointMount};
@@ -287,7 +287,7 @@ pub fn choose_quiet(
             has_health_check: matches!(container.health, Health::Starting | Health::Healthy),
             compose: ComposePlace::of(&container.labels),
             start: StartRules {
-                needs: conditions(container, &ordered),
+                needs: needs_of(container, &ordered),
                 healthy_timeout: own_timeout.unwrap_or(data_use.healthy_timeout),
             },
         });

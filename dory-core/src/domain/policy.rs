@@ -7,8 +7,10 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::hook::{HookOverrides, Hooks};
+use super::keep_rules::KeepRules;
 use super::patience::Patience;
 use super::plan::StartRules;
+use super::schedule::{Schedule, ScheduleWish};
 use super::suspect::SuspectBelow;
 use crate::error::{Error, Result};
 
@@ -117,6 +119,10 @@ pub struct Policy {
     pub healthy_timeout: Patience,
     /// When a point is suspect.
     pub suspect_below: SuspectBelow,
+    /// When a server backs it up by itself; `None` for never.
+    pub schedule: Option<Schedule>,
+    /// What of it stays.
+    pub keep: KeepRules,
 }
 
 impl Default for Policy {
@@ -151,6 +157,12 @@ pub struct PolicyOverrides {
     /// See [`Policy::suspect_below`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suspect_below: Option<SuspectBelow>,
+    /// See [`Policy::schedule`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<ScheduleWish>,
+    /// See [`Policy::keep`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep: Option<KeepRules>,
 }
 
 /// Labels on a container that Dory reads.
@@ -167,6 +179,10 @@ pub mod label {
     pub const HEALTHY_TIMEOUT: &str = "dory.healthy-timeout";
     /// Below which share of the previous point's bytes or files a point is suspect: `50%`, or `off`.
     pub const SUSPECT_BELOW: &str = "dory.suspect-below";
+    /// When a server backs this container up by itself: `TZ=Europe/Berlin 30 2 * * *`, or `off`.
+    pub const SCHEDULE: &str = "dory.schedule";
+    /// What of its backup stays: `last=3,daily=7,weekly=4`.
+    pub const KEEP: &str = "dory.keep";
     /// What the backup is, in words.
     pub const DESCRIPTION: &str = "dory.description";
     /// A name that ties containers to one backup across servers and re-creations.
@@ -189,6 +205,8 @@ impl PolicyOverrides {
             hooks: HookOverrides::from_labels(labels)?,
             healthy_timeout: parse_label(labels, label::HEALTHY_TIMEOUT)?,
             suspect_below: parse_label(labels, label::SUSPECT_BELOW)?,
+            schedule: parse_label(labels, label::SCHEDULE)?,
+            keep: parse_label(labels, label::KEEP)?,
         })
     }
 
@@ -207,6 +225,8 @@ impl PolicyOverrides {
             hooks: self.hooks.or(weaker.hooks),
             healthy_timeout: self.healthy_timeout.or(weaker.healthy_timeout),
             suspect_below: self.suspect_below.or(weaker.suspect_below),
+            schedule: self.schedule.or(weaker.schedule),
+            keep: self.keep.or(weaker.keep),
         }
     }
 
@@ -221,6 +241,8 @@ impl PolicyOverrides {
             hooks: self.hooks.into_hooks(),
             healthy_timeout: self.healthy_timeout.unwrap_or(StartRules::HEALTHY_TIMEOUT),
             suspect_below: self.suspect_below.unwrap_or_default(),
+            schedule: self.schedule.and_then(ScheduleWish::into_schedule),
+            keep: self.keep.unwrap_or_default(),
         }
     }
 }

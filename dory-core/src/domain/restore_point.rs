@@ -64,6 +64,9 @@ pub struct RestorePoint {
     /// A user's words about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+    /// Set where somebody said that no rule may remove it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub protected: bool,
     /// Set when its deletion began: its data may already be gone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deleting: bool,
@@ -206,6 +209,7 @@ pub(super) mod tests {
             warning_count: 0,
             name: None,
             description: None,
+            protected: false,
             deleting: false,
         }
     }

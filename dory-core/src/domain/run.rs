@@ -44,16 +44,19 @@ pub enum RunKind {
     Restore,
     /// Removes a point or a backup with its data.
     Delete,
+    /// Removes the points that the rules do not keep.
+    Prune,
 }
 
 impl RunKind {
-    /// The word for programs and people: `backup`, `restore`, `delete`.
+    /// The word for programs and people: `backup`, `restore`, `delete`, `prune`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Backup => "backup",
             Self::Restore => "restore",
             Self::Delete => "delete",
+            Self::Prune => "prune",
         }
     }
 }

@@ -15,7 +15,7 @@ use super::lookout::Lookout;
 use super::passes::ReadReport;
 use super::run_events::{Phase, RunEvent, RunEvents};
 use super::run_record::RunStart;
-use super::stop_window::StopWindow;
+use super::stop_window::{StopWindow, WindowReport};
 use super::{Dory, noise};
 use crate::domain::backup::Backup;
 use crate::domain::container::Container;
@@ -282,6 +282,7 @@ impl Dory {
         let (plan, container) = (&planned.plan, &planned.container);
         if planned.known.is_none() {
             self.create_or_meet(&plan.backup, container, now).await?;
+            self.catalog.keep_fleet_copy(&self.open_fleet().await?.0).await?;
         }
         let change = |backup: &mut Backup| {
             if backup.deleting_since.is_some() {
@@ -316,7 +317,7 @@ impl Dory {
         // Preparing and reading ahead take their time, and containers come, go and start meanwhile.
         let planned = &cancel.or(self.until_started(planned)).await?;
         let plan = &planned.plan;
-        let lookout = cancel.or(Lookout::begin(&runtime)).await?;
+        let lookout = cancel.or(Lookout::begin(&runtime, &self.clock)).await?;
         let guard =
             cancel.or(self.arm_guardian(request.guarding, run, &plan.backup, &planned.holds, &plan.quiet)).await?;
         let opened = cancel_before(cancel, StopWindow::open(runtime, clock, &plan.quiet, events.clone())).await;
@@ -347,6 +348,11 @@ impl Dory {
                     None => error,
                 });
             }
+        };
+
+        let containers_down = match containers_down {
+            None => WindowReport::of_later(self.runtime()?.as_ref(), &plan.quiet).await.into_error(),
+            down => down,
         };
 
         events.phase(Phase::Record);
@@ -425,6 +431,7 @@ pub(super) fn point_of(
         warning_count: read.gathered.count,
         name: None,
         description: None,
+        protected: false,
         deleting: false,
     }
 }

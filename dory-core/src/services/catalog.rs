@@ -90,6 +90,14 @@ impl Catalog {
     /// `AlreadyExists` if it is there; the store's.
     pub async fn create_fleet(&self, fleet: &Fleet) -> Result<()> {
         self.create(&fleet_key()?, fleet).await?;
+        self.keep_fleet_copy(fleet).await
+    }
+
+    /// Keeps a copy of the fleet's document where there is none, for whoever founded it may not have come so far.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn keep_fleet_copy(&self, fleet: &Fleet) -> Result<()> {
         match self.create(&fleet_copy_key()?, fleet).await {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
             kept => kept,

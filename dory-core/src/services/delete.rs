@@ -115,14 +115,18 @@ impl Dory {
     /// # Errors
     /// `NotFound` if the backup is gone; `Conflict` while it belongs to another server; the store's and the engine's.
     pub async fn run_delete(&self, plan: &DeletePlan) -> Result<DeleteReport> {
-        let run = self.begin_run(RunKind::Delete)?;
-        let result = self.delete(plan).await;
+        self.run_deletion(RunKind::Delete, plan).await
+    }
+
+    pub(super) async fn run_deletion(&self, kind: RunKind, plan: &DeletePlan) -> Result<DeleteReport> {
+        let run = self.begin_run(kind)?;
+        let result = self.delete(kind, plan).await;
         let point = plan.points.first().filter(|_| !plan.whole).map(|point| point.id);
         self.end_run(&run, &plan.backup, point, true, result.as_ref().err()).await;
         result
     }
 
-    async fn delete(&self, plan: &DeletePlan) -> Result<DeleteReport> {
+    async fn delete(&self, kind: RunKind, plan: &DeletePlan) -> Result<DeleteReport> {
         let backup = self.catalog.backup(&plan.backup).await?;
         if backup.server != self.config.server {
             let reason = format!("it belongs to server `{}`, and this is `{}`", backup.server, self.config.server);
@@ -137,7 +141,7 @@ impl Dory {
             self.mark_deleting(plan, false).await?;
             return Err(error);
         }
-        if plan.whole { self.delete_whole(plan).await } else { self.delete_points(plan, &backup).await }
+        if plan.whole { self.delete_whole(plan).await } else { self.delete_points(kind, plan, &backup).await }
     }
 
     /// Writes into the catalog that what `plan` says is being deleted, or takes that back.
@@ -177,7 +181,8 @@ impl Dory {
         Ok(DeleteReport { plan: plan.clone(), freed_bytes: None, later_bytes: 0 })
     }
 
-    async fn delete_points(&self, plan: &DeletePlan, backup: &Backup) -> Result<DeleteReport> {
+    /// Pruning frees what earlier deletions left marked, so it looks into every engine's repository.
+    async fn delete_points(&self, kind: RunKind, plan: &DeletePlan, backup: &Backup) -> Result<DeleteReport> {
         let going = |point: &RestorePoint| plan.points.iter().any(|doomed| doomed.id == point.id);
         let (mut freed, mut later) = (0, 0);
         for engine in backup.engines.iter().copied() {
@@ -187,7 +192,7 @@ impl Dory {
                 .filter(|point| going(point) && point.engine == engine)
                 .map(|point| point.snapshot.clone())
                 .collect();
-            if snapshots.is_empty() {
+            if snapshots.is_empty() && kind == RunKind::Delete {
                 continue;
             }
             // Another engine's are not there, which is no error.
@@ -223,6 +228,6 @@ impl Dory {
     }
 }
 
-fn doomed(point: &RestorePoint, tied: bool) -> DoomedPoint {
+pub(super) fn doomed(point: &RestorePoint, tied: bool) -> DoomedPoint {
     DoomedPoint { id: point.id, taken_at: point.taken_at, name: point.name.clone(), tied }
 }

@@ -26,8 +26,8 @@ pub struct BackupEdit {
     /// Whether `backup --all` takes it: `Some(None)` leaves it to the label.
     pub marked: Option<Option<bool>>,
     /// What to set of its policy. An engine option with an empty value is removed; another engine than before drops the
-    /// options of the one before. Hooks are kept with the
-    /// seal of the fleet's passphrase.
+    /// options of the one before. Hooks are kept with the seal of the
+    /// fleet's passphrase.
     pub policy: PolicyOverrides,
     /// Hooks to remove, before those of the policy are set.
     pub remove_hooks: Vec<HookMoment>,
@@ -40,6 +40,8 @@ pub struct PointEdit {
     pub name: Option<String>,
     /// The words about it.
     pub description: Option<String>,
+    /// Whether no rule may remove it.
+    pub protected: Option<bool>,
 }
 
 impl Dory {
@@ -110,6 +112,7 @@ impl Dory {
             };
             set(&mut point.name, edit.name.as_deref());
             set(&mut point.description, edit.description.as_deref());
+            point.protected = edit.protected.unwrap_or(point.protected);
             Ok(())
         };
         self.catalog.update_backup(&found.id, change).await?;

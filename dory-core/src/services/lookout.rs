@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::StreamExt;
+use jiff::Timestamp;
 use tokio::task::JoinHandle;
 
 use crate::domain::container::Container;
@@ -11,23 +12,20 @@ use crate::domain::entry_path::EntryPath;
 use crate::domain::event::{Warning, WarningKind};
 use crate::domain::id::ContainerId;
 use crate::domain::plan::Quiet;
+use crate::domain::policy::StopMode;
 use crate::domain::restore_point::PointMount;
 use crate::error::Result;
-use crate::ports::{ContainerAction, ContainerRuntime, EventStream};
+use crate::ports::{Clock, ContainerAction, ContainerEvent, ContainerRuntime, EventStream};
 
-/// Listens to the runtime from before the first stop until the first start.
+/// Listens to the runtime from before the first stop until after the last start.
 #[derive(Debug)]
 pub(super) struct Lookout {
     runtime: Arc<dyn ContainerRuntime>,
-    heard: Arc<Mutex<Heard>>,
+    clock: Arc<dyn Clock>,
+    heard: Arc<Mutex<Vec<ContainerEvent>>>,
     listener: JoinHandle<()>,
-}
-
-#[derive(Debug, Default)]
-struct Heard {
-    /// Whether whoever starts now does so in the window.
-    standing_still: bool,
-    started: BTreeSet<ContainerId>,
+    /// From when until when all stood still, by our own clock.
+    stillness: Mutex<(Option<Timestamp>, Option<Timestamp>)>,
 }
 
 impl Lookout {
@@ -35,39 +33,59 @@ impl Lookout {
     ///
     /// # Errors
     /// The runtime's.
-    pub(super) async fn begin(runtime: &Arc<dyn ContainerRuntime>) -> Result<Self> {
+    pub(super) async fn begin(runtime: &Arc<dyn ContainerRuntime>, clock: &Arc<dyn Clock>) -> Result<Self> {
         let events = runtime.events().await?;
         let heard = Arc::default();
         let listener = tokio::spawn(listen(events, Arc::clone(&heard)));
-        Ok(Self { runtime: Arc::clone(runtime), heard, listener })
+        Ok(Self {
+            runtime: Arc::clone(runtime),
+            clock: Arc::clone(clock),
+            heard,
+            listener,
+            stillness: Mutex::default(),
+        })
     }
 
     /// Everybody stands still from now on.
     pub(super) fn all_stand_still(&self) {
-        lock(&self.heard).standing_still = true;
+        lock(&self.stillness).0 = Some(self.clock.now());
     }
 
     /// From now on they start again.
     pub(super) fn all_may_start(&self) {
-        lock(&self.heard).standing_still = false;
+        lock(&self.stillness).1.get_or_insert(self.clock.now());
     }
 
-    /// What they may have written to who started in between: of `data`, beside what `expected` may write anyway. A
-    /// container that cannot be asked any more is taken for harmless, for its end was heard of in the same breath.
-    pub(super) async fn intrusions(self, data: &[PointMount], expected: &[Quiet]) -> Vec<Warning> {
+    /// What they may have written to who started in between, of `data`, while `quieted` had to stand still. A container
+    /// that cannot be asked any more is taken for harmless, for nobody can tell what it saw.
+    pub(super) async fn intrusions(self, data: &[PointMount], quieted: &[Quiet]) -> Vec<Warning> {
         self.listener.abort();
-        let started = std::mem::take(&mut lock(&self.heard).started);
         let mut warnings = Vec::new();
-        for id in started {
-            let Ok(container) = self.runtime.inspect_container(id.as_str()).await else { continue };
-            let left_running = |quiet: &Quiet| quiet.id == id && quiet.mode == crate::domain::policy::StopMode::None;
-            if !expected.iter().any(left_running) {
-                warnings.extend(
-                    data.iter().filter(|mount| may_write(&container, mount)).map(|mount| warning(&container, mount)),
-                );
+        for id in self.started_in_between(quieted) {
+            let left_running = |quiet: &Quiet| quiet.id == id && quiet.mode == StopMode::None;
+            if quieted.iter().any(left_running) {
+                continue;
             }
+            let Ok(container) = self.runtime.inspect_container(id.as_str()).await else { continue };
+            let written = data.iter().filter(|mount| may_write(&container, mount));
+            warnings.extend(written.map(|mount| warning(&container, mount)));
         }
         warnings
+    }
+
+    fn started_in_between(&self, quieted: &[Quiet]) -> BTreeSet<ContainerId> {
+        let (Some(from), Some(until)) = *lock(&self.stillness) else { return BTreeSet::new() };
+        let heard = lock(&self.heard);
+        // The engine's clock may not be ours. When its last container ended is when ours saw all stand still.
+        let ended = |event: &&ContainerEvent| {
+            event.action == ContainerAction::Ended && quieted.iter().any(|quiet| quiet.id == event.id)
+        };
+        let engines_from = heard.iter().filter(ended).map(|event| event.at).max().unwrap_or(from);
+        let engines_until = engines_from.saturating_add(until.duration_since(from)).unwrap_or(until);
+        let between = |event: &&ContainerEvent| {
+            event.action == ContainerAction::Started && (engines_from..engines_until).contains(&event.at)
+        };
+        heard.iter().filter(between).map(|event| event.id.clone()).collect()
     }
 }
 
@@ -78,17 +96,16 @@ impl Drop for Lookout {
 }
 
 /// Where the connection breaks, nothing more is heard: the calls that open and close the window tell that by themselves.
-async fn listen(mut events: EventStream, heard: Arc<Mutex<Heard>>) {
+async fn listen(mut events: EventStream, heard: Arc<Mutex<Vec<ContainerEvent>>>) {
     while let Some(Ok(event)) = events.next().await {
-        let mut heard = lock(&heard);
-        if heard.standing_still && event.action == ContainerAction::Started {
-            heard.started.insert(event.id);
+        if matches!(event.action, ContainerAction::Started | ContainerAction::Ended) {
+            lock(&heard).push(event);
         }
     }
 }
 
-fn lock(heard: &Mutex<Heard>) -> MutexGuard<'_, Heard> {
-    heard.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn may_write(container: &Container, mount: &PointMount) -> bool {

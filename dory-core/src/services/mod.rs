@@ -21,6 +21,7 @@ mod keys;
 mod lookout;
 mod mount_state;
 mod passes;
+mod prune;
 mod read;
 mod restore;
 mod restore_plan;
@@ -37,6 +38,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use tokio::sync::OnceCell;
 
 use crate::domain::fleet::{Fleet, FleetEncryption};
@@ -59,6 +61,7 @@ pub use init::{InitReport, init, recovery_sheet};
 pub use inventory::{ContainerOverview, Marked};
 pub use keys::RepositoryKey;
 pub use mount_state::MountState;
+pub use prune::{PointVerdict, PrunePlan};
 pub use restore::RestoreOutcome;
 pub use restore_plan::{MapTarget, MountMap, MountRestore, RestoreChoice, RestorePlan};
 pub use run_events::{Phase, RunEvent, RunEvents};
@@ -88,6 +91,10 @@ pub struct DoryConfig {
     pub encryption: Option<Encryption>,
     /// How helpers reach the store.
     pub helper: HelperConfig,
+    /// Where days begin, and what clock schedules go by that name no zone.
+    pub zone: TimeZone,
+    /// For how many days the store charges for an object, whether it is still there or not.
+    pub minimum_stay_days: Option<u32>,
 }
 
 /// How helpers reach the store.

@@ -133,7 +133,7 @@ impl Dory {
         let Prepared { planned, source, safety, helper } = self.prepare_restore(choice, &run, cancel).await?;
         let armed = cancel.or(async {
             let warmed = self.warm_safety(safety.as_ref(), events).await?;
-            let lookout = Lookout::begin(&self.runtime()?).await?;
+            let lookout = Lookout::begin(&self.runtime()?, &self.clock).await?;
             let PlannedRestore { plan, holds, .. } = &planned;
             let guard = self.arm_guardian(choice.guarding, &run, &plan.home, holds, &plan.quiet).await?;
             Ok((warmed, lookout, guard))

@@ -12,6 +12,7 @@ use crate::agent::bring_back::{find_again, undo};
 use crate::agent::needs::wait_for_needs;
 use crate::domain::container::ContainerState;
 use crate::domain::id::ContainerName;
+use crate::domain::order::start_groups;
 use crate::domain::plan::Quiet;
 use crate::domain::policy::StopMode;
 use crate::error::{Error, ErrorKind, Result};
@@ -68,27 +69,31 @@ impl StopWindow {
         self.quiet_since
     }
 
+    /// Those who need nothing of each other stop together: the slowest one of a group is all the time it takes.
     async fn quiet_all(&mut self, plan: &[Quiet]) -> Result<()> {
-        for quiet in plan.iter().rev() {
+        for group in start_groups(plan).into_iter().rev() {
             // Remembered first: a request that failed may have stopped it all the same.
-            self.quieted.insert(0, quiet.clone());
-            self.events.send(RunEvent::Quieting { container: quiet.name.clone(), mode: quiet.mode });
-            match quiet.mode {
-                StopMode::Stop => {
-                    if quiet.was == ContainerState::Paused {
-                        self.runtime.unpause(&quiet.id).await?;
-                    }
-                    self.runtime.stop(&quiet.id, None).await?;
+            self.quieted.splice(0..0, group.iter().copied().cloned());
+            let quieting = group.iter().map(|quiet| self.quiet(quiet));
+            join_all(quieting).await.into_iter().collect::<Result<()>>()?;
+        }
+        let checks = self.quieted.iter().map(|quiet| insist(|| self.check_quiet(quiet)));
+        join_all(checks).await.into_iter().collect()
+    }
+
+    async fn quiet(&self, quiet: &Quiet) -> Result<()> {
+        self.events.send(RunEvent::Quieting { container: quiet.name.clone(), mode: quiet.mode });
+        match quiet.mode {
+            StopMode::Stop => {
+                if quiet.was == ContainerState::Paused {
+                    self.runtime.unpause(&quiet.id).await?;
                 }
-                StopMode::Pause if quiet.was == ContainerState::Paused => {}
-                StopMode::Pause => self.runtime.pause(&quiet.id).await?,
-                StopMode::None => {}
+                self.runtime.stop(&quiet.id, None).await
             }
+            StopMode::Pause if quiet.was == ContainerState::Paused => Ok(()),
+            StopMode::Pause => self.runtime.pause(&quiet.id).await,
+            StopMode::None => Ok(()),
         }
-        for quiet in &self.quieted {
-            insist(|| self.check_quiet(quiet)).await?;
-        }
-        Ok(())
     }
 
     /// That a container is quiet, whatever the engine said: something else may have started it again meanwhile.
@@ -115,17 +120,10 @@ impl StopWindow {
     /// needs is waited for before it starts, and so is part of the window; the rest of healing is not.
     pub(super) async fn close(self) -> WindowReport {
         let mut down = Vec::new();
-        for quiet in &self.quieted {
-            for (needed, error) in wait_for_needs(self.runtime.as_ref(), quiet, &self.quieted).await {
-                let container = quiet.name.clone();
-                self.events.send(RunEvent::StartedAnyway { container, needed, error: error.to_record() });
-            }
-            if let Err(error) = insist(|| undo(self.runtime.as_ref(), quiet, RUNNING_TIMEOUT)).await {
-                self.events.send(RunEvent::NotStarted { container: quiet.name.clone(), error: error.to_record() });
-                down.push((quiet.name.clone(), error));
-            } else {
-                self.events.send(RunEvent::Resumed { container: quiet.name.clone() });
-            }
+        for group in start_groups(&self.quieted) {
+            let started = join_all(group.iter().map(|quiet| self.start_again(quiet))).await;
+            let failed = group.iter().zip(started).filter_map(|(quiet, started)| Some((quiet, started.err()?)));
+            down.extend(failed.map(|(quiet, error)| (quiet.name.clone(), error)));
         }
         let length = self.clock.monotonic().saturating_sub(self.opened);
         let length =
@@ -140,6 +138,20 @@ impl StopWindow {
         });
         let unwell = join_all(healing).await.into_iter().flatten().collect();
         WindowReport { length, down, unwell }
+    }
+
+    async fn start_again(&self, quiet: &Quiet) -> Result<()> {
+        let container = quiet.name.clone();
+        for (needed, error) in wait_for_needs(self.runtime.as_ref(), quiet, &self.quieted).await {
+            let container = container.clone();
+            self.events.send(RunEvent::StartedAnyway { container, needed, error: error.to_record() });
+        }
+        let started = insist(|| undo(self.runtime.as_ref(), quiet, RUNNING_TIMEOUT)).await;
+        self.events.send(match &started {
+            Ok(()) => RunEvent::Resumed { container },
+            Err(error) => RunEvent::NotStarted { container, error: error.to_record() },
+        });
+        started
     }
 
     async fn heal(&self, quiet: &Quiet) -> Result<()> {
@@ -158,6 +170,25 @@ impl StopWindow {
 }
 
 impl WindowReport {
+    /// Who of `quieted` ran again and has ended since, and not well: the engine calls a program started that ends a
+    /// moment later.
+    pub(super) async fn of_later(runtime: &dyn ContainerRuntime, quieted: &[Quiet]) -> Self {
+        let mut down = Vec::new();
+        let ran = |quiet: &&Quiet| quiet.mode == StopMode::Stop && quiet.was == ContainerState::Running;
+        for quiet in quieted.iter().filter(ran) {
+            let Ok(container) = find_again(runtime, quiet).await else { continue };
+            let code = container.exit_code.unwrap_or_default();
+            if container.state == ContainerState::Restarting || (!container.state.is_active() && code != 0) {
+                let reason = format!("it started, and ended with code {code}");
+                down.push((
+                    quiet.name.clone(),
+                    Error::new(ErrorKind::ContainerDown, "keep running", quiet.name.as_str(), reason),
+                ));
+            }
+        }
+        Self { length: None, down, unwell: Vec::new() }
+    }
+
     /// The error that containers which are down or unwell deserve; none where all came back.
     pub(super) fn into_error(self) -> Option<Error> {
         let names = |of: &[(ContainerName, Error)]| of.iter().map(|(name, _)| name.to_string()).collect::<Vec<_>>();

@@ -119,7 +119,7 @@ async fn a_name_that_several_points_have_takes_none_and_lists_them() {
 
     // By hand, a name is given once.
     let third = bench.back_up("db").await.unwrap().point.id;
-    let rename = PointEdit { name: Some("nightly".to_owned()), description: None };
+    let rename = PointEdit { name: Some("nightly".to_owned()), ..PointEdit::default() };
     let error = bench.dory.edit_point("db", &PointChoice::Named(third.to_string()), &rename).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AlreadyExists);
 }

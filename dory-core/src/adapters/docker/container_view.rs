@@ -29,7 +29,10 @@ pub(super) fn container(raw: ContainerInspectResponse) -> Result<Container> {
         network_of: host.network_mode.as_deref().and_then(container_mode).map(str::to_owned),
         refers_to: references(&host),
         removed_when_ended: host.auto_remove.unwrap_or(false),
-        stop_grace: config.stop_timeout.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs),
+        // Less than nothing is for ever.
+        stop_grace: config
+            .stop_timeout
+            .map(|seconds| u64::try_from(seconds).map_or(Container::ENDLESS_GRACE, Duration::from_secs)),
         created_at: raw.created.as_deref().and_then(moment).ok_or_else(|| {
             Error::new(
                 ErrorKind::Internal,
@@ -157,6 +160,6 @@ mod tests {
         );
         assert_eq!((container.state, container.started_at), (ContainerState::Created, None));
         assert_eq!(container.image.as_str(), "sha256:abc");
-        assert_eq!(container.stop_grace, None);
+        assert_eq!(container.stop_grace, Some(Container::ENDLESS_GRACE));
     }
 }

@@ -24,7 +24,7 @@ impl DockerRuntime {
         let seconds = grace.map(|grace| grace.as_secs() + u64::from(grace.subsec_nanos() > 0));
         let longest = seconds.map(Duration::from_secs).or(container.stop_grace).unwrap_or(ENGINES_GRACE);
         let t = seconds.map(|seconds| i32::try_from(seconds).unwrap_or(i32::MAX));
-        let patient = self.docker.clone().with_timeout(longest + self.docker.timeout());
+        let patient = self.docker.clone().with_timeout(longest.saturating_add(self.docker.timeout()));
         let asked = patient.stop_container(id.as_str(), Some(StopContainerOptions { t, signal: None })).await;
 
         // One that is removed when it ends (`--rm`) may be gone already, and that is an end too.

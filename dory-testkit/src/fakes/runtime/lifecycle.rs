@@ -55,8 +55,9 @@ impl State {
             let reason = "it still runs although it was killed";
             return Err(Error::new(ErrorKind::TimedOut, "stop container", name.as_str(), reason));
         }
-        self.end_at(at, killed);
-        Ok(takes.min(grace))
+        let took = takes.min(grace);
+        self.end_after(at, killed, took);
+        Ok(took)
     }
 
     /// Starts a container; tells how long that took.
@@ -213,6 +214,11 @@ impl State {
 
     /// Returns only when the container's writer stands still for good.
     pub(super) fn end_at(&mut self, at: usize, killed: bool) {
+        self.end_after(at, killed, Duration::ZERO);
+    }
+
+    /// As [`end_at`](Self::end_at), for one that has taken its time when the clock is moved on by `took`.
+    fn end_after(&mut self, at: usize, killed: bool, took: Duration) {
         let record = &mut self.containers[at];
         let ran = matches!(
             record.container.state,
@@ -236,7 +242,7 @@ impl State {
             record.container.health = Health::Starting;
         }
         let container = record.container.clone();
-        self.tell(&container, ContainerAction::Ended);
+        self.tell_after(&container, ContainerAction::Ended, took);
         for guest in 0..self.containers.len() {
             if self.network_host(guest) == Some(at) && self.containers[guest].container.state.is_active() {
                 self.containers[guest].cut_off = true;

@@ -10,6 +10,7 @@ use dory_core::domain::container::{Container, ContainerState, Health, Image, Mou
 use dory_core::domain::id::{ContainerId, ImageRef, NetworkName, VolumeName};
 use dory_core::ports::{Clock, ContainerAction, ContainerEvent, HelperRole};
 use dory_core::{Error, ErrorKind, Result};
+use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
@@ -226,7 +227,12 @@ impl State {
     }
 
     pub(super) fn tell(&mut self, container: &Container, action: ContainerAction) {
-        let at = self.clock.now();
+        self.tell_after(container, action, Duration::ZERO);
+    }
+
+    /// Tells what will have happened when the clock is moved on by `took`.
+    pub(super) fn tell_after(&mut self, container: &Container, action: ContainerAction, took: Duration) {
+        let at = self.clock.now().saturating_add(took).unwrap_or(Timestamp::MAX);
         let event = ContainerEvent { id: container.id.clone(), name: Some(container.name.clone()), action, at };
         self.listeners.retain(|listener| listener.send(Ok(event.clone())).is_ok());
     }

@@ -1,0 +1,170 @@
+//! Removing the points that a backup's rules do not keep.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+
+use super::Dory;
+use super::delete::{DeletePlan, DeleteReport, doomed};
+use crate::domain::backup::Backup;
+use crate::domain::id::{BackupId, PointId, SnapshotId};
+use crate::domain::keep_rules::KeepRules;
+use crate::domain::policy::PolicyOverrides;
+use crate::domain::restore_point::RestorePoint;
+use crate::domain::retention::{Circumstances, KeepReason, keep_chains, retention};
+use crate::domain::run::RunKind;
+use crate::error::Result;
+
+/// What pruning one backup would take away, and why the rest stays.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PrunePlan {
+    /// The backup's name.
+    pub name: String,
+    /// The rules that count for it.
+    pub rules: KeepRules,
+    /// Every point of it, oldest first.
+    pub points: Vec<PointVerdict>,
+    /// What goes.
+    pub delete: DeletePlan,
+}
+
+/// What becomes of one point.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PointVerdict {
+    /// Which.
+    pub id: PointId,
+    /// The moment its data is from.
+    pub taken_at: Timestamp,
+    /// Its name, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Bytes that it added to the store.
+    pub stored_bytes: u64,
+    /// Why it stays; without any reason it goes.
+    pub reasons: Vec<KeepReason>,
+}
+
+impl PrunePlan {
+    /// The backup.
+    #[must_use]
+    pub fn backup(&self) -> &BackupId {
+        &self.delete.backup
+    }
+
+    /// How many points go.
+    #[must_use]
+    pub fn going(&self) -> usize {
+        self.delete.points.len()
+    }
+}
+
+impl Dory {
+    /// What pruning would take away of one backup, or of all that belong to this server. Touches nothing.
+    ///
+    /// The rules are `keep`, else those of the catalog, else those of the label of the backup's container; without any,
+    /// everything stays.
+    ///
+    /// # Errors
+    /// `NotFound`; the store's and the engine's.
+    pub async fn plan_prune(&self, reference: Option<&str>, keep: Option<&KeepRules>) -> Result<Vec<PrunePlan>> {
+        self.open_fleet().await?;
+        let backups = match reference {
+            Some(reference) => vec![self.find_backup(reference).await?],
+            None => {
+                let all = self.catalog.backups().await?.backups;
+                all.into_iter().filter(|backup| backup.server == self.config.server).collect()
+            }
+        };
+        let mut plans = Vec::with_capacity(backups.len());
+        for backup in backups.iter().filter(|backup| backup.deleting_since.is_none()) {
+            plans.push(self.plan_prune_of(backup, keep).await?);
+        }
+        Ok(plans)
+    }
+
+    /// Carries out what `plan` says, and frees what earlier deletions left marked.
+    ///
+    /// # Errors
+    /// As for [`run_delete`](Self::run_delete).
+    pub async fn run_prune(&self, plan: &PrunePlan) -> Result<DeleteReport> {
+        self.run_deletion(RunKind::Prune, &plan.delete).await
+    }
+
+    async fn plan_prune_of(&self, backup: &Backup, keep: Option<&KeepRules>) -> Result<PrunePlan> {
+        let rules = match keep {
+            Some(rules) => rules.clone(),
+            None => self.keep_rules_of(backup).await,
+        };
+        let circumstances = Circumstances {
+            now: self.clock.now(),
+            zone: self.config.zone.clone(),
+            minimum_stay: self.config.minimum_stay_days.map(|days| SignedDuration::from_hours(i64::from(days) * 24)),
+        };
+        let mut verdicts = retention(&backup.points, &rules, &circumstances);
+        let mut unrecorded = Vec::new();
+        if verdicts.iter().any(|verdict| verdict.goes()) {
+            let tied = self.ties_of(backup).await?;
+            keep_chains(&mut verdicts, &backup.points, &tied);
+            let goes = |snapshot: &SnapshotId| {
+                let of_it = |(point, _): &(&RestorePoint, _)| point.snapshot == *snapshot;
+                backup.points.iter().zip(&verdicts).find(of_it).is_none_or(|(_, verdict)| verdict.goes())
+            };
+            let recorded: BTreeSet<_> = backup.points.iter().map(|point| &point.snapshot).collect();
+            let of_chains_that_go = tied.iter().filter(|(snapshot, with)| goes(snapshot) && with.iter().all(goes));
+            let all: BTreeSet<_> =
+                of_chains_that_go.flat_map(|(snapshot, with)| with.iter().chain([snapshot])).collect();
+            unrecorded = all.into_iter().filter(|snapshot| !recorded.contains(snapshot)).cloned().collect();
+        }
+        let going: Vec<&RestorePoint> =
+            backup.points.iter().zip(&verdicts).filter(|(_, verdict)| verdict.goes()).map(|(point, _)| point).collect();
+        if going.is_empty() {
+            unrecorded.clear();
+        }
+        let delete = DeletePlan {
+            backup: backup.id.clone(),
+            whole: false,
+            stored_bytes: going.iter().map(|point| point.size.stored_bytes).sum(),
+            points: going.into_iter().map(|point| doomed(point, false)).collect(),
+            unrecorded,
+            frozen: None,
+        };
+        let verdict_of = |(point, verdict): (&RestorePoint, crate::domain::retention::Verdict)| PointVerdict {
+            id: point.id,
+            taken_at: point.taken_at,
+            name: point.name.clone(),
+            stored_bytes: point.size.stored_bytes,
+            reasons: verdict.reasons,
+        };
+        let points = backup.points.iter().zip(verdicts).map(verdict_of).collect();
+        Ok(PrunePlan { name: backup.name.clone(), rules, points, delete })
+    }
+
+    /// The rules of a backup whose container says by a label what the catalog leaves open. A container that cannot be
+    /// asked, or whose label makes no sense, says nothing: then more stays, never less.
+    async fn keep_rules_of(&self, backup: &Backup) -> KeepRules {
+        if let Some(rules) = &backup.policy.keep {
+            return rules.clone();
+        }
+        let Ok(runtime) = self.runtime() else { return KeepRules::default() };
+        let Ok(all) = runtime.list_containers().await else { return KeepRules::default() };
+        let own = all.iter().find(|container| self.is_made_from(backup, container));
+        let by_label = own.and_then(|container| PolicyOverrides::from_labels(&container.labels).ok());
+        by_label.and_then(|policy| policy.keep).unwrap_or_default()
+    }
+
+    /// Which snapshots go only together, of every engine that cannot remove them one by one.
+    async fn ties_of(&self, backup: &Backup) -> Result<BTreeMap<SnapshotId, BTreeSet<SnapshotId>>> {
+        let mut ties = BTreeMap::new();
+        for engine in backup.engines.iter().copied() {
+            if self.engine(engine)?.capabilities().forgets_single_snapshots {
+                continue;
+            }
+            let reader = self.open_reader(backup, engine).await?;
+            let snapshots = reader.repository().list_snapshots().await;
+            reader.close().await;
+            ties.extend(snapshots?.into_iter().map(|snapshot| (snapshot.id, snapshot.tied_to.into_iter().collect())));
+        }
+        Ok(ties)
+    }
+}
