@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use dory_core::domain::keep_rules::KeepRules;
 use dory_core::domain::schedule::ScheduleWish;
+use dory_core::fleet::SchedulerLimits;
 use dory_core::services::Guarding;
 
 pub use self::policy::{HookArgs, LimitArgs};
@@ -103,6 +104,10 @@ pub enum Command {
     Mark(MarkArgs),
     /// Take containers out of `backup --all`
     Unmark(MarkArgs),
+    /// Serve: back up what has a schedule, prune by the rules, show the fleet that this server lives
+    Serve(ServeArgs),
+    /// List the servers that share the store
+    Servers,
     /// Check the settings, the container engine, the store, the key and the helper image
     Doctor,
     /// Print what plain restic or duplicity needs to open a backup's repository
@@ -256,6 +261,24 @@ pub struct LsArgs {
     /// Go into folders
     #[arg(long, short)]
     pub recursive: bool,
+}
+
+/// See [`Command::Serve`].
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Run at most so many backups at once
+    #[arg(long, value_name = "COUNT", default_value_t = SchedulerLimits::default().parallel, value_parser = at_least_one)]
+    pub parallel: usize,
+    /// Have at most so many containers down at once; a backup that needs more runs alone
+    #[arg(long, value_name = "COUNT", default_value_t = SchedulerLimits::default().containers_down, value_parser = at_least_one)]
+    pub max_down: usize,
+    /// Who brings containers back if Dory dies.
+    #[command(flatten)]
+    pub guarding: GuardingArgs,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "a number from 1 on is expected".to_owned())
 }
 
 /// See [`Command::Prune`].

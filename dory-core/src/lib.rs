@@ -85,6 +85,8 @@
 pub mod domain;
 pub mod ports;
 pub mod services;
+
+pub mod fleet;
 #[cfg(feature = "source")]
 mod source;
 

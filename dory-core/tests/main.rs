@@ -5,6 +5,7 @@ mod architecture;
 mod contracts;
 #[cfg(feature = "docker")]
 mod docker;
+mod fleet;
 mod formats;
 mod guard;
 mod services;

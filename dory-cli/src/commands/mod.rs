@@ -17,6 +17,8 @@ mod mark;
 mod point;
 mod prune;
 mod restore;
+mod serve;
+mod servers;
 mod show;
 
 use dory_core::Result;
@@ -52,6 +54,10 @@ pub(crate) async fn run(ui: &Ui, arguments: Arguments) -> Result<Exit> {
         Command::Prune(args) => prune::run(ui, &settled(ui, connect(global).await?).await, &args).await,
         Command::Mark(args) => mark::run(ui, &connect(global).await?, &args, true).await,
         Command::Unmark(args) => mark::run(ui, &connect(global).await?, &args, false).await,
+        Command::Serve(args) => {
+            serve::run(ui, bootstrap::connect_for_backup(settings::load(global)?).await?, &args).await
+        }
+        Command::Servers => servers::run(ui, &connect(global).await?).await,
         Command::Doctor => {
             if let Ok(dory) = connect(global).await {
                 settled(ui, dory).await;

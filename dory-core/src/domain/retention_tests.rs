@@ -1,3 +1,5 @@
+//! What retention promises, as tables and as properties.
+
 use proptest::prelude::*;
 
 use super::*;

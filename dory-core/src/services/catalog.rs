@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -13,6 +14,7 @@ use crate::domain::backup::Backup;
 use crate::domain::fleet::Fleet;
 use crate::domain::id::{BackupId, RunId};
 use crate::domain::run::Run;
+use crate::domain::server::ServerRecord;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{CatalogStore, Clock, DocumentKey, DocumentVersion};
 
@@ -29,6 +31,16 @@ pub struct Catalog {
     clock: Arc<dyn Clock>,
     /// What was read last, by key, with the etag it was listed with: unchanged documents are not read again.
     seen: Mutex<BTreeMap<DocumentKey, (String, Arc<Backup>)>>,
+}
+
+/// A document as it was read or written last.
+#[derive(Clone, Debug)]
+pub(crate) struct FoundDocument<T> {
+    /// The document itself.
+    pub(crate) body: T,
+    counter: u64,
+    bytes: Bytes,
+    version: DocumentVersion,
 }
 
 /// Every backup of a fleet.
@@ -211,6 +223,69 @@ impl Catalog {
         let key = DocumentKey::parse(format!("probe-{}.json", RunId::new(now, noise()?)))?;
         self.create(&key, &"written by `dory doctor`, and can be deleted").await?;
         self.store.delete(&key).await
+    }
+
+    /// A document by its key, with what it takes to replace it.
+    ///
+    /// # Errors
+    /// The store's; `Corrupt`; `Unsupported` for a newer format.
+    pub(crate) async fn find_document<T: DeserializeOwned>(
+        &self,
+        key: &DocumentKey,
+    ) -> Result<Option<FoundDocument<T>>> {
+        let Some(stored) = self.store.get(key).await? else { return Ok(None) };
+        let envelope = Envelope::<T>::from_bytes(key, &stored.bytes)?;
+        Ok(Some(FoundDocument {
+            body: envelope.body,
+            counter: envelope.counter,
+            bytes: stored.bytes,
+            version: stored.version,
+        }))
+    }
+
+    /// Writes a document where there is none.
+    ///
+    /// # Errors
+    /// `AlreadyExists`; the store's.
+    pub(crate) async fn create_document<T: Serialize>(&self, key: &DocumentKey, body: T) -> Result<FoundDocument<T>> {
+        let envelope = Envelope { format: FORMAT, counter: 1, body };
+        let bytes = envelope.to_bytes(key)?;
+        let version = self.store.create(key, bytes.clone()).await?;
+        Ok(FoundDocument { body: envelope.body, counter: 1, bytes, version })
+    }
+
+    /// Writes `body` in place of what was `found`.
+    ///
+    /// # Errors
+    /// `Conflict` if it has changed since; the store's.
+    pub(crate) async fn replace_document<T: Serialize + DeserializeOwned>(
+        &self,
+        key: &DocumentKey,
+        found: &FoundDocument<T>,
+        body: T,
+    ) -> Result<FoundDocument<T>> {
+        let envelope = Envelope { format: FORMAT, counter: found.counter + 1, body };
+        let bytes = envelope.to_bytes_over(key, &found.bytes)?;
+        let version = self.store.replace(key, bytes.clone(), &found.version).await?;
+        Ok(FoundDocument { body: envelope.body, counter: envelope.counter, bytes, version })
+    }
+
+    /// Every server of the fleet, by name.
+    ///
+    /// # Errors
+    /// The store's. A damaged document is no error of the whole: it is logged.
+    pub async fn servers(&self) -> Result<Vec<ServerRecord>> {
+        let mut servers = Vec::new();
+        for stat in self.store.list(&DocumentKey::parse("servers")?).await? {
+            match self.find_document::<ServerRecord>(&stat.key).await {
+                Ok(found) => servers.extend(found.map(|found| found.body)),
+                Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Unsupported) => {
+                    tracing::warn!(%error, "a server's document cannot be read");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(servers)
     }
 
     async fn read<T: DeserializeOwned>(&self, key: &DocumentKey) -> Result<Option<(Envelope<T>, DocumentVersion)>> {

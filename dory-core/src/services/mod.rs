@@ -33,6 +33,7 @@ mod settled;
 mod starting;
 mod stop_window;
 mod suspect;
+mod timetable;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -51,6 +52,7 @@ use crate::ports::{BackupEngine, CatalogStore, Clock, ContainerRuntime, HelperMo
 
 pub use backup::{BackupReport, BackupRequest, History};
 pub use cancel::Cancel;
+pub(crate) use catalog::FoundDocument;
 pub use catalog::{BackupList, Catalog};
 pub use delete::{DeletePlan, DeleteReport, DoomedPoint, Frozen};
 pub use document::FORMAT;
@@ -66,6 +68,7 @@ pub use restore::RestoreOutcome;
 pub use restore_plan::{MapTarget, MountMap, MountRestore, RestoreChoice, RestorePlan};
 pub use run_events::{Phase, RunEvent, RunEvents};
 pub use settled::{Settled, SettledContainer, Standing};
+pub use timetable::{Timetable, TimetableEntry};
 
 /// One Dory: one server of a fleet, with one container runtime and one store.
 ///
@@ -148,6 +151,27 @@ impl Dory {
         }
     }
 
+    /// Where time comes from.
+    #[must_use]
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock)
+    }
+
+    /// Where days begin.
+    #[must_use]
+    pub fn zone(&self) -> &TimeZone {
+        &self.config.zone
+    }
+
+    pub(crate) fn shared_catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.catalog)
+    }
+
+    /// A name that nobody else has.
+    pub(crate) fn new_nonce(&self) -> Result<String> {
+        Ok(format!("{:020x}", noise()? & ((1 << 80) - 1)))
+    }
+
     /// The time, by this Dory's clock.
     #[must_use]
     pub fn now(&self) -> Timestamp {
@@ -179,7 +203,10 @@ impl Dory {
 
     /// Opens the fleet, or founds it where there is none yet and the user said whether and with what to encrypt: the
     /// first backup needs no `dory init`.
-    async fn open_or_found_fleet(&self, events: &RunEvents) -> Result<()> {
+    ///
+    /// # Errors
+    /// As for [`open_fleet`](Self::open_fleet); the store's.
+    pub async fn open_or_found_fleet(&self, events: &RunEvents) -> Result<()> {
         match self.open_fleet().await {
             Err(error) if error.kind() == ErrorKind::NotFound && self.catalog.fleet().await?.is_none() => {
                 let encryption = self.config.encryption.as_ref().ok_or_else(no_key)?;

@@ -1,0 +1,59 @@
+//! One running Dory, as the fleet sees it.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::id::{ContainerName, ServerName};
+use super::lease::Lease;
+
+/// A server's own document: who owns its name, and the last it said about itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerRecord {
+    /// Its name.
+    pub name: ServerName,
+    /// Which process owns the name.
+    pub lease: Lease,
+    /// The last it said about itself.
+    pub ping: Ping,
+}
+
+/// What a server says about itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ping {
+    /// When it said it, by its own clock.
+    pub at: Timestamp,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// Its host's name.
+    pub host: String,
+    /// Its version of Dory.
+    pub version: String,
+    /// What runs its containers: `docker 20.10.24`; `None` while nobody answers there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<String>,
+    /// When its next backup is due, and of which container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_run: Option<NextRun>,
+    /// The containers it is backing up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub running: Vec<ContainerName>,
+}
+
+/// The next backup of a server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NextRun {
+    /// Of which container.
+    pub container: ContainerName,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl ServerRecord {
+    /// Whether it has said nothing for longer than its term, as far as clocks can be trusted: for people, never for
+    /// taking over.
+    #[must_use]
+    pub fn is_silent(&self, now: Timestamp) -> bool {
+        let term = SignedDuration::try_from(self.lease.term()).unwrap_or(SignedDuration::MAX);
+        !self.lease.released && now.duration_since(self.ping.at) > term
+    }
+}

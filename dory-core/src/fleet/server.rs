@@ -1,0 +1,147 @@
+//! One server: its name, its heartbeat, and the loops that run beside it.
+
+use std::fmt::{self, Debug};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use super::ownership::{BEAT, Ownership};
+use super::scheduler::{News, Outlook, Scheduler, SchedulerLimits, SchedulerNews};
+use crate::domain::server::{Ping, ServerRecord};
+use crate::error::{Error, Result};
+use crate::services::{Cancel, Dory, Guarding, RunEvents, Settled};
+
+/// What a server is started with.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ServerOptions {
+    /// How much it does at once.
+    pub limits: SchedulerLimits,
+    /// Who brings containers back if it dies.
+    pub guarding: Guarding,
+}
+
+/// What a server tells while it runs.
+#[derive(Debug)]
+pub enum ServerNews {
+    /// Somebody else holds its name, and may be dead: it waits to find out.
+    Waiting(ServerRecord),
+    /// It owns its name, and runs what is due from now on.
+    Serving,
+    /// A run that was broken off was cleared up after.
+    Settled(Settled),
+    /// What the scheduler did.
+    Scheduler(SchedulerNews),
+    /// It ends: its runs do so in order.
+    Ending,
+}
+
+/// A long-running Dory.
+pub struct Server {
+    dory: Dory,
+    options: ServerOptions,
+    news: Arc<dyn Fn(ServerNews) + Send + Sync>,
+}
+
+impl Server {
+    /// A server of `dory`'s name, which tells `news` what it does.
+    pub fn new(dory: Dory, options: ServerOptions, news: impl Fn(ServerNews) + Send + Sync + 'static) -> Self {
+        Self { dory, options, news: Arc::new(news) }
+    }
+
+    /// Serves until `cancel` says otherwise: owns the name, clears up after runs that were broken off, runs what is due.
+    /// Then its runs end in order, containers first, and the name is given back.
+    ///
+    /// # Errors
+    /// `Conflict` if another process owns the name, or took it over; the store's, before it serves; `Unavailable` where
+    /// the store stayed away for so long that another may take over.
+    pub async fn run(self, cancel: &Cancel) -> Result<()> {
+        self.dory.open_or_found_fleet(&RunEvents::ignored()).await?;
+        // Whoever drops this future wants no run to go on either.
+        let _ends = EndsWith(cancel.clone());
+        let (catalog, clock) = (self.dory.shared_catalog(), self.dory.clock());
+        let started_at = clock.now();
+        let (outlook, seen) = watch::channel(Outlook::default());
+        let holder = self.dory.new_nonce()?;
+        let waiting = |record: &ServerRecord| (self.news)(ServerNews::Waiting(record.clone()));
+        let first = self.ping(started_at, &Outlook::default()).await;
+        let mut ownership =
+            Ownership::claim(&catalog, &clock, self.dory.server(), &holder, &first, cancel, waiting).await?;
+        (self.news)(ServerNews::Serving);
+        self.settle().await;
+
+        let news = Arc::clone(&self.news);
+        let told: News = Arc::new(move |event| news(ServerNews::Scheduler(event)));
+        let scheduler = Scheduler::new(self.dory.clone(), self.options, told, outlook);
+        let mut scheduler = tokio::spawn(scheduler.run(cancel.clone()));
+        let mut lost = None;
+        let mut ending = false;
+        loop {
+            tokio::select! {
+                ended = &mut scheduler => {
+                    if let Err(error) = ended {
+                        lost.get_or_insert(Error::from_panic("run what is due", error));
+                    }
+                    break;
+                }
+                () = clock.sleep(BEAT), if lost.is_none() => {
+                    let outlook = seen.borrow().clone();
+                    let ping = self.ping(started_at, &outlook).await;
+                    if let Err(error) = ownership.beat(ping).await {
+                        // Whoever owns the name now must not meet a run of ours.
+                        cancel.cancel();
+                        lost = Some(error);
+                    }
+                }
+                _ = cancel.or(std::future::pending::<Result<()>>()), if !ending => {
+                    ending = true;
+                    (self.news)(ServerNews::Ending);
+                }
+            }
+        }
+        match lost {
+            Some(error) => Err(error),
+            None => {
+                ownership.release().await;
+                Ok(())
+            }
+        }
+    }
+
+    async fn settle(&self) {
+        match self.dory.settle().await {
+            Ok(all) => all.into_iter().for_each(|settled| (self.news)(ServerNews::Settled(settled))),
+            Err(error) => tracing::warn!(%error, "what was broken off is not settled yet"),
+        }
+    }
+
+    async fn ping(&self, started_at: Timestamp, outlook: &Outlook) -> Ping {
+        let info = match self.dory.runtime() {
+            Ok(runtime) => runtime.info().await.ok(),
+            Err(_) => None,
+        };
+        Ping {
+            at: self.dory.now(),
+            started_at,
+            host: info.as_ref().map_or_else(|| self.dory.server().to_string(), |info| info.host.clone()),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            runtime: info.map(|info| info.name),
+            next_run: outlook.next.clone(),
+            running: outlook.running.clone(),
+        }
+    }
+}
+
+struct EndsWith(Cancel);
+
+impl Drop for EndsWith {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+impl Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("dory", &self.dory).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,116 @@
+//! Servers in a [`World`] whose time is moved on step by step.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use dory_core::Result;
+use dory_core::domain::keys::Encryption;
+use dory_core::fleet::{SchedulerLimits, SchedulerNews, Server, ServerNews, ServerOptions};
+use dory_core::services::{Cancel, Dory, Guarding};
+use dory_testkit::World;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+/// How much time passes at once, and how long the servers get to notice.
+const STEP: (Duration, Duration) = (Duration::from_millis(250), Duration::from_millis(5));
+
+/// A Dory that needs no time to derive keys.
+pub(super) fn dory(world: &World) -> Dory {
+    world.dory_with(Some(Encryption::None))
+}
+
+/// Lets time pass, little by little.
+pub(super) async fn let_pass(world: &World, duration: Duration) {
+    for _ in 0..duration.as_millis() / STEP.0.as_millis() {
+        world.clock.advance(STEP.0);
+        tokio::time::sleep(STEP.1).await;
+    }
+}
+
+/// A server under way.
+pub(super) struct Running {
+    cancel: Cancel,
+    news: Arc<Mutex<Vec<String>>>,
+    told: Arc<Notify>,
+    ended: JoinHandle<Result<()>>,
+}
+
+impl Running {
+    pub(super) fn start(world: &World) -> Self {
+        Self::with(world, SchedulerLimits::default())
+    }
+
+    pub(super) fn with(world: &World, limits: SchedulerLimits) -> Self {
+        let (cancel, news, told) = (Cancel::new(), Arc::default(), Arc::new(Notify::new()));
+        let (all, tell) = (Arc::<Mutex<Vec<String>>>::clone(&news), Arc::clone(&told));
+        // Time flies here, and a guardian would take Dory for dead.
+        let options = ServerOptions { limits, guarding: Guarding::Off };
+        let server = Server::new(dory(world), options, move |event| {
+            all.lock().unwrap().push(words(&event));
+            tell.notify_one();
+        });
+        let its = cancel.clone();
+        let ended = tokio::spawn(async move { server.run(&its).await });
+        Self { cancel, news, told, ended }
+    }
+
+    /// What it told until now.
+    pub(super) fn news(&self) -> Vec<String> {
+        self.news.lock().unwrap().clone()
+    }
+
+    /// Waits, and lets time pass by the second, until it told `count` things that begin with `words`.
+    pub(super) async fn tells(&self, world: &World, words: &str, count: usize) {
+        for _ in 0..4_000 {
+            if self.news().iter().filter(|told| told.starts_with(words)).count() >= count {
+                return;
+            }
+            tokio::select! {
+                () = self.told.notified() => {}
+                () = tokio::time::sleep(STEP.1) => world.clock.advance(STEP.0),
+            }
+        }
+        panic!("`{words}` was not told {count} times: {:#?}", self.news());
+    }
+
+    /// Ends it in order.
+    pub(super) async fn end(self) -> Result<()> {
+        self.cancel.cancel();
+        self.ended.await.unwrap()
+    }
+
+    /// Lets it end by itself, while time passes.
+    pub(super) async fn ends(mut self, world: &World) -> Result<()> {
+        loop {
+            tokio::select! {
+                ended = &mut self.ended => return ended.unwrap(),
+                () = tokio::time::sleep(STEP.1) => world.clock.advance(STEP.0),
+            }
+        }
+    }
+
+    /// Ends it as a kill does: nothing is given back.
+    pub(super) async fn kill(self) {
+        self.ended.abort();
+        let _ = self.ended.await;
+    }
+}
+
+fn words(news: &ServerNews) -> String {
+    match news {
+        ServerNews::Waiting(record) => format!("waiting for {}", record.lease.holder),
+        ServerNews::Serving => "serving".into(),
+        ServerNews::Settled(settled) => format!("settled {}", settled.run),
+        ServerNews::Ending => "ending".into(),
+        ServerNews::Scheduler(SchedulerNews::Began { container }) => format!("began {container}"),
+        ServerNews::Scheduler(SchedulerNews::Ended { container, result: Ok(_) }) => format!("backed up {container}"),
+        ServerNews::Scheduler(SchedulerNews::Ended { container, result: Err(error) }) => {
+            format!("failed {container}: {:?}", error.kind())
+        }
+        ServerNews::Scheduler(SchedulerNews::Pruned { container, result }) => {
+            format!("pruned {container}: {}", result.as_ref().map_or(0, |report| report.plan.points.len()))
+        }
+        ServerNews::Scheduler(SchedulerNews::Unclear { container, error }) => format!("unclear {container}: {error}"),
+        ServerNews::Scheduler(SchedulerNews::Blind { error }) => format!("blind: {:?}", error.kind()),
+    }
+}

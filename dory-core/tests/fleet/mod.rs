@@ -1,0 +1,5 @@
+//! Servers on one host's fakes and one store: who owns a name, what runs when.
+
+mod bench;
+mod owning;
+mod scheduling;
