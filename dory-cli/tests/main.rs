@@ -11,4 +11,5 @@ mod operator;
 mod refusals;
 mod refusals_of_stores;
 mod round_trip;
+mod serving;
 mod under_fire;
