@@ -25,6 +25,7 @@ mod prune;
 mod read;
 mod restore;
 mod restore_plan;
+mod restore_prepare;
 mod run_events;
 mod run_log;
 mod run_record;

@@ -6,28 +6,23 @@ use jiff::SignedDuration;
 use serde::Serialize;
 
 use super::Dory;
-use super::backup::{Planned, point_of};
+use super::backup::point_of;
 use super::cancel::{Cancel, CancelOnDrop};
 use super::guard::Guard;
-use super::helper::{HelperPurpose, RunningHelper, folder_of};
+use super::helper::{RunningHelper, folder_of};
 use super::intact::{Shortfalls, check_safety, not_proven, undo_request};
-use super::inventory::policy_from_labels;
 use super::lookout::Lookout;
 use super::mount_state::{MountState, MountStates};
-use super::noise;
 use super::passes::Warmed;
 use super::restore_plan::{PlannedRestore, RestoreChoice, RestorePlan};
+use super::restore_prepare::{Prepared, Safety};
 use super::run_events::{Phase, RunEvents};
 use super::run_record::RunStart;
-use super::stop_window::StopWindow;
+use super::stop_window::{StopWindow, WindowReport};
 use crate::domain::backup::Backup;
-use crate::domain::entry_path::EntryPath;
 use crate::domain::event::{Warning, WarningKind};
-use crate::domain::hook::Hooks;
 use crate::domain::id::{BackupId, PointId, SnapshotId};
-use crate::domain::plan::BackupPlan;
-use crate::domain::policy::Policy;
-use crate::domain::restore_point::{PointMount, PointOrigin, RestorePoint};
+use crate::domain::restore_point::{PointOrigin, RestorePoint};
 use crate::domain::run::RunKind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{MountFolder, OpenMode, Repository, RestoreReport, RestoreRequest};
@@ -68,21 +63,6 @@ impl RestoreOutcome {
     pub fn undo_command(&self) -> Option<String> {
         self.safety_point.map(|point| self.plan.undo_command(point))
     }
-}
-
-/// Where a safety point goes.
-struct Safety {
-    planned: Planned,
-    id: PointId,
-    repository: Arc<dyn Repository>,
-}
-
-/// A restore that may begin: everything that can be refused was not.
-struct Prepared {
-    planned: PlannedRestore,
-    source: Arc<dyn Repository>,
-    safety: Option<Safety>,
-    helper: RunningHelper,
 }
 
 /// One restore under way.
@@ -162,113 +142,6 @@ impl Dory {
         result
     }
 
-    /// Everything that can fail without harm: plan, helper, both repositories, the snapshot, a write to the catalog.
-    async fn prepare_restore(&self, choice: &RestoreChoice, run: &RunStart, cancel: &Cancel) -> Result<Prepared> {
-        let planned = async {
-            self.open_fleet().await?;
-            let first = self.plan_restore_in_full(choice).await?;
-            let scratch = first.plan.safety && self.freezes(&self.plan_safety(&first).await?.plan)?;
-            self.helper_image().await?;
-            Ok((first, scratch))
-        };
-        let (first, scratch) = cancel.or(planned).await?;
-        // Not to be abandoned half-way: a helper that is about to be there would be left.
-        let helper = self.launch_for(&first, run, scratch).await?;
-        let prepared = cancel.or(async {
-            // Until here another run may have had some of the containers stopped: only now their states tell the truth.
-            let planned = self.plan_restore_in_full(choice).await?;
-            if (&planned.holds, &planned.plan.mounts) != (&first.holds, &first.plan.mounts) {
-                return Err(changed_meanwhile(&planned.backup.name));
-            }
-            let repository = self.open_source(&helper, &planned).await?;
-            let held = repository.list_files(&planned.point.snapshot, &EntryPath::default(), false).await?;
-            for mount in &planned.plan.mounts {
-                if !held.iter().any(|entry| entry.path.as_path() == std::path::Path::new(mount.key.as_str())) {
-                    let reason = format!("snapshot `{}` does not hold it", planned.point.snapshot);
-                    return Err(Error::new(ErrorKind::Corrupt, "restore", mount.from.display().to_string(), reason));
-                }
-            }
-            let keys: Vec<_> = planned.plan.mounts.iter().map(|mount| mount.key.clone()).collect();
-            repository.check_restorable(&planned.point.snapshot, &keys).await?;
-            if !planned.plan.safety {
-                return Ok((planned, repository, None));
-            }
-            let kept = self.plan_safety(&planned).await?;
-            if self.freezes(&kept.plan)? != scratch {
-                return Err(changed_meanwhile(&planned.backup.name));
-            }
-            let BackupPlan { backup, policy, .. } = &kept.plan;
-            let opened =
-                self.open_in_helper(&helper, backup, policy.engine, &policy.engine_options, OpenMode::CreateIfMissing);
-            let safety_repository = opened.await.map_err(or_without_safety)?;
-            self.register(&kept, run.started_at).await.map_err(or_without_safety)?;
-            let id = PointId::new(run.started_at, noise()?);
-            Ok((planned, repository, Some(Safety { planned: kept, id, repository: safety_repository })))
-        });
-        match prepared.await {
-            Ok((planned, source, safety)) => Ok(Prepared { planned, source, safety, helper }),
-            Err(error) => {
-                helper.close().await;
-                Err(error)
-            }
-        }
-    }
-
-    async fn launch_for(&self, planned: &PlannedRestore, run: &RunStart, scratch: bool) -> Result<RunningHelper> {
-        let plan = &planned.plan;
-        let reading = HelperPurpose::reading(&plan.home, run.id);
-        let holds = Some(&planned.holds);
-        let purpose = HelperPurpose { kind: Some(run.kind), holds, writes: true, scratch, ..reading };
-        let targets: Vec<PointMount> = plan.mounts.iter().map(|mount| mount.to.clone()).collect();
-        self.launch_helper(purpose, &targets).await
-    }
-
-    async fn open_source(&self, helper: &RunningHelper, planned: &PlannedRestore) -> Result<Arc<dyn Repository>> {
-        let options = &planned.backup.options_of(planned.point.engine);
-        self.open_in_helper(helper, &planned.backup.id, planned.point.engine, options, OpenMode::Existing).await
-    }
-
-    /// A backup of just what is about to be overwritten, with nothing excluded, for a restore removes that too.
-    async fn plan_safety(&self, restore: &PlannedRestore) -> Result<Planned> {
-        let home = &restore.plan.home;
-        let list = self.catalog.backups().await?.backups;
-        let known = list.into_iter().find(|backup| backup.id == *home);
-        let container = match &restore.container {
-            Some(container) => container.clone(),
-            None => {
-                return Err(Error::new(
-                    ErrorKind::Unsupported,
-                    "keep what is there now",
-                    restore.backup.name.as_str(),
-                    "no container uses the target volumes, so there is no backup that a safety point could go to",
-                )
-                .with_hint("add `--no-safety` to restore without one"));
-            }
-        };
-        let from_labels = policy_from_labels(&container)?;
-        let from_catalog = known.as_ref().map(|backup| backup.policy.clone()).unwrap_or_default();
-        let from_both = from_catalog.or(from_labels).into_policy();
-        let policy = Policy { exclude: Vec::new(), hooks: Hooks::default(), ..from_both };
-        let plan = BackupPlan {
-            backup: home.clone(),
-            is_new: known.is_none(),
-            container: container.name.clone(),
-            mounts: restore.plan.mounts.iter().map(|mount| mount.to.clone()).collect(),
-            left_out: Vec::new(),
-            quiet: restore.plan.quiet.clone(),
-            left_running: Vec::new(),
-            policy,
-        };
-        Ok(Planned { plan, container, known, holds: restore.holds.clone() })
-    }
-
-    /// Reads what is about to be overwritten into the store ahead, so that little is left of it for the window.
-    async fn warm_safety<'a>(&self, safety: Option<&'a Safety>, events: &'a RunEvents) -> Result<Option<Warmed<'a>>> {
-        let Some(Safety { planned, id, repository }) = safety else { return Ok(None) };
-        let pass = self.pass(planned, repository.as_ref(), *id, events)?;
-        pass.warm_up().await.map(Some).map_err(or_without_safety)
-    }
-
     async fn restore_in_window(
         &self,
         attempt: Attempt<'_>,
@@ -318,6 +191,10 @@ impl Dory {
         lookout.all_may_start();
         let closed = window.close().await;
         let stop_window = closed.length;
+        let containers_down = match closed.into_error() {
+            None => WindowReport::of_later(self.runtime()?.as_ref(), &planned.plan.quiet).await.into_error(),
+            down => down,
+        };
         Ok(RestoreOutcome {
             plan: planned.plan.clone(),
             report,
@@ -325,7 +202,7 @@ impl Dory {
             stop_window,
             elapsed: self.elapsed(run),
             warnings: shortfalls.take(),
-            containers_down: closed.into_error(),
+            containers_down,
             guardian_lost: None,
         })
     }
@@ -467,19 +344,4 @@ impl Dory {
         helper.close().await;
         restored
     }
-}
-
-fn changed_meanwhile(backup: &str) -> Error {
-    let reason = "the target's mounts, or the containers that use them, changed at this very moment";
-    Error::new(ErrorKind::Conflict, "restore backup", backup, reason).with_hint("run the command again")
-}
-
-/// A store that cannot be written to keeps no safety point, and can still be restored from.
-fn or_without_safety(error: Error) -> Error {
-    if !matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::Full) {
-        return error;
-    }
-    let first = error.hint().map(|hint| format!("{hint}; or ")).unwrap_or_default();
-    let hint = format!("{first}add `--no-safety` to restore without keeping what is there now");
-    error.with_hint(hint)
 }
