@@ -177,7 +177,8 @@ impl Dory {
 /// The hooks as they are to be. What nobody can prove may be removed and replaced, but not built upon.
 fn edited_hooks(edit: &BackupEdit, backup: &Backup, key: Option<&MasterKey>) -> Result<HookOverrides> {
     let removed = |moment| edit.remove_hooks.contains(&moment);
-    let anew = removed(HookMoment::Pre) && removed(HookMoment::Post) && edit.remove_dump;
+    let has_dump = backup.hooks.as_ref().is_some_and(|sealed| !sealed.hooks.dump.are_open());
+    let anew = removed(HookMoment::Pre) && removed(HookMoment::Post) && (edit.remove_dump || !has_dump);
     let mut hooks = if anew {
         HookOverrides::default()
     } else {
