@@ -204,7 +204,8 @@ fn a_long_dump_goes_through_and_comes_back_byte_for_byte() {
     bench.sh("dd if=/dev/urandom of=/data/noise bs=1M count=8 2>/dev/null");
     let app = format!("{}-app", bench.name);
     let volume = format!("{}:/data", bench.name);
-    let all = "for n in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25; do echo $n; cat /data/noise; done";
+    let all =
+        "for n in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25; do echo $n; cat /data/noise; done";
     let dump = format!("dory.dump={all}");
     let load = "dory.dump.restore=/bin/busybox md5sum > /data/loaded";
     bench.run_container(&app, &["-v", &volume, "--label", &dump, "--label", load]);

@@ -17,7 +17,8 @@ use crate::domain::id::{MountKey, SnapshotId};
 use crate::domain::policy::EngineKind;
 use crate::error::{Error, ErrorKind, ErrorRecord, Result};
 use crate::ports::{
-    DumpRequest, EngineEvent, FileEntry, OpenMode, RepositorySpec, RestoreRequest, SnapshotRequest, UndoRequest, VerifyDepth,
+    DumpRequest, EngineEvent, FileEntry, OpenMode, RepositorySpec, RestoreRequest, SnapshotRequest, UndoRequest,
+    VerifyDepth,
 };
 
 /// The version of everything in this file. Both sides must have the same.

@@ -17,8 +17,8 @@ use crate::domain::id::{MountKey, SnapshotId};
 use crate::domain::policy::EngineKind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{
-    BackupEngine, Capabilities, DumpRequest, EngineEvent, Events, FileEntry, FreezeReport, Helper, OpenMode, PruneReport,
-    Repository, RepositorySpec, RepositoryStats, RestoreReport, RestoreRequest, Snapshot, SnapshotReport,
+    BackupEngine, Capabilities, DumpRequest, EngineEvent, Events, FileEntry, FreezeReport, Helper, OpenMode,
+    PruneReport, Repository, RepositorySpec, RepositoryStats, RestoreReport, RestoreRequest, Snapshot, SnapshotReport,
     SnapshotRequest, UndoRequest, VerifyDepth, VerifyReport, WarmReport,
 };
 

@@ -257,7 +257,8 @@ mod tests {
 
     #[test]
     fn a_label_that_would_be_overlooked_is_refused() {
-        let wrong = [("dory.dump", ""), ("dory.dump.name", "../x"), ("dory.dump.on-error", "no"), ("dory.dump.usr", "x")];
+        let wrong =
+            [("dory.dump", ""), ("dory.dump.name", "../x"), ("dory.dump.on-error", "no"), ("dory.dump.usr", "x")];
         for (name, value) in wrong {
             let error = read(&[(name, value)]).unwrap_err();
             assert!(error.to_string().contains(name), "{error}");

@@ -212,9 +212,8 @@ pub fn mount_key(destination: &Path, before: &[PointMount]) -> MountKey {
     if !base.starts_with(|c: char| c.is_ascii_alphanumeric()) {
         base.insert_str(0, "root");
     }
-    let taken = |candidate: &str| {
-        candidate == dump::FOLDER || before.iter().any(|mount| mount.key.as_str() == candidate)
-    };
+    let taken =
+        |candidate: &str| candidate == dump::FOLDER || before.iter().any(|mount| mount.key.as_str() == candidate);
     let mut candidate = base.clone();
     let mut number = 2;
     while taken(&candidate) {

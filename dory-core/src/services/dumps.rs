@@ -104,7 +104,8 @@ impl Dory {
         let task = Task { command: &command, user: spec.user.as_ref(), environment: &environment };
         let pipes = Pipes { output: Some(Box::new(output)), ..Pipes::default() };
         let process = self.start_command(&id, task, pipes).await;
-        let process = process.map_err(|error| failed(dumping, "its command cannot be run").with_source(words(&error)))?;
+        let process =
+            process.map_err(|error| failed(dumping, "its command cannot be run").with_source(words(&error)))?;
 
         let stop = Cancel::new();
         let running = async {

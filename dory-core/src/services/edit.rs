@@ -179,11 +179,7 @@ fn edited_hooks(edit: &BackupEdit, backup: &Backup, key: Option<&MasterKey>) -> 
     let removed = |moment| edit.remove_hooks.contains(&moment);
     let has_dump = backup.hooks.as_ref().is_some_and(|sealed| !sealed.hooks.dump.are_open());
     let anew = removed(HookMoment::Pre) && removed(HookMoment::Post) && (edit.remove_dump || !has_dump);
-    let mut hooks = if anew {
-        HookOverrides::default()
-    } else {
-        backup.proven_hooks(key)?
-    };
+    let mut hooks = if anew { HookOverrides::default() } else { backup.proven_hooks(key)? };
     if removed(HookMoment::Pre) {
         hooks.pre = HookSettings::default();
     }

@@ -3,12 +3,12 @@
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
+use super::Dory;
 use super::backup::{BackupReport, Planned};
 use super::cancel::Cancel;
 use super::hook_command::{Ended, Pipes, Task, words};
 use super::run_events::{RunEvent, RunEvents};
 use super::run_record::RunStart;
-use super::Dory;
 use crate::domain::hook::{Hook, HookMoment, OnError};
 use crate::domain::id::{ContainerId, ContainerName};
 use crate::error::{Error, ErrorKind, Result};

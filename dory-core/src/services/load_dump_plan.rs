@@ -194,9 +194,8 @@ fn way_in(
     match (by_container, dump.preset) {
         (Some(spec), Some(made_by)) if spec.method.preset().is_some_and(|preset| !is_like(preset, made_by)) => {
             let reason = format!("it was made by `{made_by}`, and the container's dumps are by `{}` now", spec.method);
-            Err(Error::new(ErrorKind::Conflict, "load dump", dump.name.as_str(), reason).with_hint(by_hand(
-                dump, point, backup, container,
-            )))
+            Err(Error::new(ErrorKind::Conflict, "load dump", dump.name.as_str(), reason)
+                .with_hint(by_hand(dump, point, backup, container)))
         }
         (Some(spec), made_by) => match spec.restore_command() {
             Some(command) => Ok((spec, command, LoadedBy::Container)),

@@ -160,8 +160,13 @@ impl Dory {
         let point = backup.find_whole_point(&choice.point)?.clone();
         if point.mounts.is_empty() {
             let reason = "it holds dumps and no volumes";
-            return Err(Error::new(ErrorKind::InvalidInput, "restore volumes from point", point.id.to_string(), reason)
-                .with_hint(format!("`dory restore {} --at {} --dump` loads a dump", backup.id, point.id)));
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "restore volumes from point",
+                point.id.to_string(),
+                reason,
+            )
+            .with_hint(format!("`dory restore {} --at {} --dump` loads a dump", backup.id, point.id)));
         }
         let container = self.target_of(choice, &backup, &point).await?;
         let forbidden = self.forbidden().await?;

@@ -9,9 +9,9 @@ use dory_core::domain::entry_path::EntryPath;
 use dory_core::domain::id::{MountKey, SnapshotId};
 use dory_core::domain::policy::EngineKind;
 use dory_core::ports::{
-    BackupEngine, Capabilities, DumpRequest, Events, FileEntry, FreezeReport, OpenMode, PruneReport, Repository, RepositorySpec,
-    RepositoryStats, RestoreReport, RestoreRequest, Snapshot, SnapshotReport, SnapshotRequest, UndoRequest,
-    VerifyDepth, VerifyReport, WarmReport,
+    BackupEngine, Capabilities, DumpRequest, Events, FileEntry, FreezeReport, OpenMode, PruneReport, Repository,
+    RepositorySpec, RepositoryStats, RestoreReport, RestoreRequest, Snapshot, SnapshotReport, SnapshotRequest,
+    UndoRequest, VerifyDepth, VerifyReport, WarmReport,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 

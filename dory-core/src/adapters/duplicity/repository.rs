@@ -16,8 +16,8 @@ use crate::domain::entry_path::EntryPath;
 use crate::domain::id::{MountKey, SnapshotId};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{
-    DumpRequest, Events, FileEntry, FreezeReport, PruneReport, Repository, RepositoryStats, RestoreReport, RestoreRequest, Snapshot,
-    SnapshotReport, SnapshotRequest, UndoRequest, VerifyDepth, VerifyReport, WarmReport,
+    DumpRequest, Events, FileEntry, FreezeReport, PruneReport, Repository, RepositoryStats, RestoreReport,
+    RestoreRequest, Snapshot, SnapshotReport, SnapshotRequest, UndoRequest, VerifyDepth, VerifyReport, WarmReport,
 };
 
 /// One open repository: its key is proven.

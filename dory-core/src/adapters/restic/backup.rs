@@ -156,12 +156,7 @@ pub(super) struct Reading<'a> {
 /// Reads a source into the repository.
 ///
 /// What an index tells is from when it was read: a repository that has written is opened anew for the next time.
-pub(super) fn archive<R>(
-    session: &Session,
-    tally: &Tally,
-    reading: &Reading<'_>,
-    source: &R,
-) -> Result<SnapshotFile>
+pub(super) fn archive<R>(session: &Session, tally: &Tally, reading: &Reading<'_>, source: &R) -> Result<SnapshotFile>
 where
     R: ReadSource + 'static,
     R::Open: Send,

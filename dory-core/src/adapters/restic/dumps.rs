@@ -166,8 +166,11 @@ impl ReadSource for StreamSource {
         let reader = self.reader.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         let path = mount_path(FOLDER);
         let file = path.join(self.node.name());
-        let all =
-            [entry(PathBuf::from(ROOT), top(), None), entry(path, folder(), None), entry(file, self.node.clone(), reader)];
+        let all = [
+            entry(PathBuf::from(ROOT), top(), None),
+            entry(path, folder(), None),
+            entry(file, self.node.clone(), reader),
+        ];
         Vec::from(all).into_iter()
     }
 }

@@ -78,9 +78,8 @@ pub(super) fn graft(session: &Session, request: &SnapshotRequest, dumps: &[Dump]
         inner = pack.add(session, &[Node { subtree: Some(inner.into()), node_type: NodeType::Dir, ..folder }])?;
     }
     pack.write(session)?;
-    let described = description(request).map_err(|error| {
-        from_rustic(&error, ErrorKind::Internal, "describe dumps for", session.backend.name())
-    })?;
+    let described = description(request)
+        .map_err(|error| from_rustic(&error, ErrorKind::Internal, "describe dumps for", session.backend.name()))?;
     let held = seal(&session.key, &SnapshotFile { tree: inner.into(), ..described })?;
     let (name, id) = named(&held)?;
     session.backend.serve_snapshot(id, held.into());

@@ -97,7 +97,8 @@ pub(super) fn run(
     let source = VolumeSource::new(mounts.clone(), ledger.clone(), session.ended()).recording(record);
     session.backend.hold_snapshots();
     let snapshot = tally.told_to(events, || {
-        let snapshot = archive(session, &tally, &Reading { request, parents: parent.as_slice(), has_dumps: false }, &source)?;
+        let snapshot =
+            archive(session, &tally, &Reading { request, parents: parent.as_slice(), has_dumps: false }, &source)?;
         read_lively(session, &mounts, &manifest);
         Ok::<_, Error>(snapshot)
     })?;

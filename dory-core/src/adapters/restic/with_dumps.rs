@@ -107,7 +107,8 @@ impl<O: ReadSourceOpen> ReadSourceOpen for DumpOrFile<O> {
         match self {
             Self::File(file) => file.open(),
             Self::Dump(backend, path) => {
-                let reason = "what was stored of it is there no more: somebody removed it before it was part of a point";
+                let reason =
+                    "what was stored of it is there no more: somebody removed it before it was part of a point";
                 let error = Error::new(ErrorKind::Conflict, "keep dump", path.display().to_string(), reason)
                     .with_hint("run the backup again; prune only with `dory delete` or restic");
                 backend.give_up(&error);

@@ -15,8 +15,8 @@ use super::Subject;
 use super::scene::{Scene, paths};
 use crate::fixtures::noise;
 
-/// A dump of several chunks and packs.
-const LARGE: usize = (20 << 20) + 12_345;
+/// A dump of several chunks.
+const LARGE: usize = (6 << 20) + 12_345;
 
 /// A scene with two mounts, one on each side of the dumps by name.
 struct Dumped {

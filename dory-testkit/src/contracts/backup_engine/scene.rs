@@ -13,8 +13,8 @@ use dory_core::domain::event::{Progress, Warning};
 use dory_core::domain::id::{DumpName, MountKey, SnapshotId};
 use dory_core::error::Result;
 use dory_core::ports::{
-    BackupEngine, DumpRequest, EngineEvent, Events, FileEntry, MountFolder, OpenMode, Repository, RepositorySpec, RestoreReport,
-    RestoreRequest, SnapshotReport, SnapshotRequest,
+    BackupEngine, DumpRequest, EngineEvent, Events, FileEntry, MountFolder, OpenMode, Repository, RepositorySpec,
+    RestoreReport, RestoreRequest, SnapshotReport, SnapshotRequest,
 };
 use futures_util::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
@@ -194,11 +194,7 @@ impl Scene {
     }
 
     /// Takes a dump.
-    pub(super) async fn try_dump(
-        &self,
-        name: &str,
-        content: &mut (dyn AsyncRead + Send + Unpin),
-    ) -> Result<u64> {
+    pub(super) async fn try_dump(&self, name: &str, content: &mut (dyn AsyncRead + Send + Unpin)) -> Result<u64> {
         let request = DumpRequest { name: DumpName::parse(name).unwrap(), scratch: Some(self.folder("scratch")) };
         self.repository.take_dump(&request, content, &self.events()).await
     }

@@ -12,8 +12,9 @@ use dory_core::domain::event::Progress;
 use dory_core::domain::id::{DumpName, MountKey, SnapshotId};
 use dory_core::domain::restore_point::MountSize;
 use dory_core::ports::{
-    Capabilities, DumpRequest, Events, FileEntry, FreezeReport, PruneReport, Repository, RepositoryStats, RestoreReport,
-    RestoreRequest, Snapshot, SnapshotReport, SnapshotRequest, UndoRequest, VerifyDepth, VerifyReport, WarmReport,
+    Capabilities, DumpRequest, Events, FileEntry, FreezeReport, PruneReport, Repository, RepositoryStats,
+    RestoreReport, RestoreRequest, Snapshot, SnapshotReport, SnapshotRequest, UndoRequest, VerifyDepth, VerifyReport,
+    WarmReport,
 };
 use dory_core::{Error, ErrorKind, Result};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};

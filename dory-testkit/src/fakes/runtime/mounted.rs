@@ -13,9 +13,9 @@ use dory_core::domain::id::{MountKey, RunId, SnapshotId};
 use dory_core::domain::policy::EngineKind;
 use dory_core::domain::store_url::StoreUrl;
 use dory_core::ports::{
-    BackupEngine, Capabilities, Clock, ContainerRuntime, DumpRequest, Events, FileEntry, FreezeReport, HelperNetwork, HelperRole,
-    MountFolder, OpenMode, PruneReport, Repository, RepositorySpec, RepositoryStats, RestoreReport, RestoreRequest,
-    Snapshot, SnapshotReport, SnapshotRequest, UndoRequest, VerifyDepth, VerifyReport, WarmReport,
+    BackupEngine, Capabilities, Clock, ContainerRuntime, DumpRequest, Events, FileEntry, FreezeReport, HelperNetwork,
+    HelperRole, MountFolder, OpenMode, PruneReport, Repository, RepositorySpec, RepositoryStats, RestoreReport,
+    RestoreRequest, Snapshot, SnapshotReport, SnapshotRequest, UndoRequest, VerifyDepth, VerifyReport, WarmReport,
 };
 use dory_core::{Error, ErrorKind, Result};
 use futures_util::FutureExt;
