@@ -164,32 +164,40 @@ pub(super) async fn until_done<T>(cancel: &Cancel, stop: &Cancel, work: impl Fut
     }
 }
 
-/// A stream whose end counts only once somebody says that it ended well; else it ends in an error.
+/// A stream whose end counts only once somebody says that what gave it ended well. If they say otherwise it ends in an
+/// error, at once: what gave it may never close it.
 pub(super) struct WholeStream {
     stream: DuplexStream,
-    ended_well: Option<oneshot::Receiver<bool>>,
+    ending: Ending,
+}
+
+enum Ending {
+    Unknown(oneshot::Receiver<bool>),
+    Well,
+    Broken,
 }
 
 impl WholeStream {
     pub(super) fn new(stream: DuplexStream, ended_well: oneshot::Receiver<bool>) -> Self {
-        Self { stream, ended_well: Some(ended_well) }
+        Self { stream, ending: Ending::Unknown(ended_well) }
     }
 }
 
 impl AsyncRead for WholeStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if let Ending::Unknown(word) = &mut self.ending
+            && let Poll::Ready(word) = Pin::new(word).poll(cx)
+        {
+            self.ending = if word == Ok(true) { Ending::Well } else { Ending::Broken };
+        }
+        if matches!(self.ending, Ending::Broken) {
+            return Poll::Ready(Err(io::Error::other("what gave it did not end well")));
+        }
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        if buf.filled().len() > before || buf.remaining() == 0 {
-            return Poll::Ready(Ok(()));
-        }
-        if let Some(word) = &mut self.ended_well {
-            if !matches!(ready!(Pin::new(word).poll(cx)), Ok(true)) {
-                return Poll::Ready(Err(io::Error::other("what gave it did not end well")));
-            }
-            self.ended_well = None;
-        }
-        Poll::Ready(Ok(()))
+        let is_end = buf.filled().len() == before && buf.remaining() > 0;
+        // Whoever says how it ended wakes the reader.
+        if is_end && matches!(self.ending, Ending::Unknown(_)) { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
 }
 
@@ -213,5 +221,16 @@ mod tests {
             let (mut stream, mut all) = (WholeStream::new(read, told), String::new());
             assert_eq!(stream.read_to_string(&mut all).await.is_ok(), word == Some(true));
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_never_closed_can_be_called_broken() {
+        let (mut write, read) = tokio::io::duplex(64);
+        let (tell, told) = oneshot::channel();
+        write.write_all(b"half").await.unwrap();
+        let (mut stream, mut all) = (WholeStream::new(read, told), String::new());
+        let (read, ()) = tokio::join!(stream.read_to_string(&mut all), async { tell.send(false).unwrap() });
+        assert!(read.is_err() && stream.read(&mut [0; 8]).await.is_err());
+        drop(write);
     }
 }

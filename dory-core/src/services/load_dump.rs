@@ -232,18 +232,31 @@ impl Dory {
             read
         };
         let running = process.run(spec.timeout.get(), &stop);
-        let (read, (ended, said)) = until_done(cancel, &stop, async { tokio::join!(reading, running) }).await;
+        let (read, (ended, said)) = until_done(cancel, &stop, until_ended(reading, running)).await;
         cancel.or(async { Ok(()) }).await?;
         let told = |reason: String| {
             let error = failed(&format!("{reason}; what it had loaded by then is there"));
             if said.is_empty() { error } else { error.with_source(said.clone()) }
         };
         match (read, &ended) {
-            (Ok(bytes), Ended::ByItself(Ok(0))) => Ok(bytes),
-            (Err(_), Ended::ByItself(Ok(0))) => Err(told("its command ended before it had read all of it".to_owned())),
+            (Some(Ok(bytes)), Ended::ByItself(Ok(0))) => Ok(bytes),
+            (_, Ended::ByItself(Ok(0))) => Err(told("its command ended before it had read all of it".to_owned())),
             // The command was ended because there was nothing more to give it.
-            (Err(error), Ended::Cancelled { .. }) => Err(error),
+            (Some(Err(error)), Ended::Cancelled { .. }) => Err(error),
             (_, ended) => Err(told(format!("its command {}", ended.trouble().unwrap_or_default()))),
+        }
+    }
+}
+
+/// Gives a command its input until it has ended. What it did not read by then, it never will: there is no answer then.
+async fn until_ended<R, E>(reading: impl Future<Output = R>, running: impl Future<Output = E>) -> (Option<R>, E) {
+    tokio::pin!(reading, running);
+    let mut read = None;
+    loop {
+        tokio::select! {
+            biased;
+            all = &mut reading, if read.is_none() => read = Some(all),
+            ended = &mut running => return (read, ended),
         }
     }
 }

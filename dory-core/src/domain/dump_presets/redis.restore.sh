@@ -27,7 +27,8 @@ end() {
         ask 'REPLICAOF NO ONE' >/dev/null || code=1
         ask "CONFIG SET masterauth \"$masterauth\"" >/dev/null || code=1
     fi
-    [ -z "$private" ] || kill "$private" 2>/dev/null || true
+    # Waited for, too: the container's first process may be one that takes care of nobody's children.
+    [ -z "$private" ] || { kill "$private" && wait "$private"; } 2>/dev/null || true
     rm -rf "$work"
     exit "$code"
 }
