@@ -98,6 +98,8 @@ all)
     start_engine
     install_tools
     install_cargo_tools
+    say "the image of the servers whose dumps are tested"
+    "$(dirname "$0")/servers/image.sh" dory-live-servers
     ;;
 bench)
     check_compilers

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything CI runs: formatting, lints, layers, docs, and every test, live parts included.
-# What is not on this machine is skipped and says so; DORY_REQUIRE=docker,dockerd,mount,stunnel,duplicity,restic,gcs,s3 makes that a failure.
+# What is not on this machine is skipped and says so; DORY_REQUIRE=docker,dockerd,mount,servers,stunnel,duplicity,restic,gcs,s3 makes that a failure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -175,6 +175,9 @@ pub struct BackupArgs {
     /// Run no hooks this time
     #[arg(long)]
     pub no_hooks: bool,
+    /// Take no dump this time
+    #[arg(long)]
+    pub no_dump: bool,
     /// Begin a new backup although the container looks like that of a known one
     #[arg(long, conflicts_with_all = ["continue_backup", "all"])]
     pub new: bool,
@@ -230,6 +233,9 @@ pub struct RestoreArgs {
     /// Restore a mount elsewhere: `/destination=/other/destination`, `/destination=volume`, or `/destination=none`
     #[arg(long = "map", value_name = "FROM=TO")]
     pub maps: Vec<String>,
+    /// Load this dump of the point into the running container instead; without a name, the only one
+    #[arg(long, value_name = "NAME", num_args = 0..=1, conflicts_with_all = ["maps", "delete_extra"])]
+    pub dump: Option<Option<String>>,
     /// Do not keep what is there now in a safety point first
     #[arg(long)]
     pub no_safety: bool,
@@ -252,7 +258,7 @@ pub struct RestoreArgs {
 pub struct LsArgs {
     /// The backup: its id, its name, or its container's name
     pub backup: String,
-    /// A folder as the container sees it; `/` lists the mounts
+    /// A folder as the container sees it; `/` lists the mounts and dumps
     #[arg(default_value = "/")]
     pub path: String,
     /// Which point.
@@ -302,7 +308,7 @@ pub struct PruneArgs {
 pub struct CatArgs {
     /// The backup: its id, its name, or its container's name
     pub backup: String,
-    /// A file as the container sees it
+    /// A file as the container sees it, or a dump: `dumps/postgres.sql`
     pub path: String,
     /// Which point.
     #[command(flatten)]

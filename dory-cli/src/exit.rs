@@ -95,7 +95,7 @@ Exit codes:
     2  wrong command line or setting   10  no space
     3  done in part, data is missing   11  this host or version cannot do it
     4  something is not there          12  a container that ran does not run now
-    5  somebody else has it            13  a hook failed
+    5  somebody else has it            13  a hook or a dump failed
     6  credentials or permissions      14  the point is suspect: its source shrank
     7  the passphrase does not fit    130  interrupted, and ended in order
                                       141  nobody reads the output any more";

@@ -4,6 +4,7 @@
 mod around_a_backup;
 mod bench;
 mod dockerd_killed;
+mod dumps;
 mod guarded;
 mod help;
 mod interrupted;

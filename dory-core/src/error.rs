@@ -117,6 +117,11 @@ impl Error {
         Self::new(ErrorKind::InvalidInput, format!("use {field}"), value, reason)
     }
 
+    /// A stream that was to be kept gave an error before its end, so nothing of it is kept.
+    pub(crate) fn broken_stream(error: std::io::Error) -> Self {
+        Self::new(ErrorKind::Cancelled, "take a dump", "", "its stream broke off").with_source(error)
+    }
+
     /// A task that was to do `operation` ended without an answer: it panicked.
     pub(crate) fn from_panic(operation: &str, cause: tokio::task::JoinError) -> Self {
         Self::new(ErrorKind::Internal, operation, "", "a defect in Dory ended it").with_source(cause)

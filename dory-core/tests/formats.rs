@@ -8,6 +8,8 @@ use std::path::Path;
 
 use dory_core::domain::backup::{Backup, ContainerSeen, SealedHooks};
 use dory_core::domain::container::MountKind;
+use dory_core::domain::dump::DumpSettings;
+use dory_core::domain::dump_preset::DumpPreset;
 use dory_core::domain::event::{Warning, WarningKind};
 use dory_core::domain::fleet::{Fleet, FleetEncryption};
 use dory_core::domain::hook::{HookOverrides, HookSettings, OnError};
@@ -17,7 +19,9 @@ use dory_core::domain::id::{
 use dory_core::domain::identity::{ComposePlace, Identity};
 use dory_core::domain::keys::MasterKey;
 use dory_core::domain::policy::{EngineKind, PolicyOverrides, StopMode};
-use dory_core::domain::restore_point::{Consistency, MountSize, PointMount, PointOrigin, PointSize, RestorePoint};
+use dory_core::domain::restore_point::{
+    Consistency, MountSize, PointDump, PointMount, PointOrigin, PointSize, RestorePoint,
+};
 use dory_core::domain::run::{Outcome, Run, RunKind};
 use dory_core::domain::secret::Secret;
 use dory_core::domain::suspect::{Clearance, Loss, Measure, Suspicion};
@@ -100,6 +104,7 @@ fn backup() -> Backup {
                 destination: "/var/lib/postgresql/data".into(),
                 source: "/var/lib/docker/volumes/shop_data/_data".into(),
             }],
+            dumps: Vec::new(),
             exclude: Vec::new(),
             consistency: Consistency::Stopped,
             stop_window: Some(SignedDuration::from_millis(2_345)),
@@ -208,6 +213,44 @@ async fn a_backup_document_with_hooks_and_a_suspect_point() {
     let (memory, catalog) = store();
     memory.put("backups/shop-db-1-4f1c4f1c4f1c.json", golden);
     assert_eq!(catalog.backup(&backup().id).await.unwrap(), frozen_backup());
+}
+
+/// A backup whose point holds a dump, and whose catalog says how the next is made.
+fn dumped_backup() -> Backup {
+    let key = MasterKey::derive(&Secret::new("correct horse"), "01ARZ3NDEKTSV4RRFFQ69G5FAV").unwrap();
+    let mut backup = backup();
+    let dump = DumpSettings {
+        method: Some("pg_dump shop".parse().unwrap()),
+        restore: Some("psql shop".parse().unwrap()),
+        name: Some("shop.sql".parse().unwrap()),
+        user: Some("postgres".into()),
+        timeout: Some("2h".parse().unwrap()),
+        on_error: Some(OnError::Continue),
+    };
+    let hooks = HookOverrides { dump, ..HookOverrides::default() };
+    backup.hooks = Some(SealedHooks::new(&key, &backup.id, &backup.server, hooks).unwrap());
+    let dump = |name: &str, preset| PointDump {
+        name: name.parse().unwrap(),
+        bytes: 123_456_789,
+        preset,
+        elapsed: SignedDuration::from_millis(1_500),
+    };
+    backup.points[0].dumps = vec![dump("postgres.sql", Some(DumpPreset::Postgres)), dump("shop.sql", None)];
+    backup.points[0].warnings[0].kind = WarningKind::NotDumped;
+    backup
+}
+
+#[tokio::test]
+async fn a_backup_document_with_dumps() {
+    let (memory, catalog) = store();
+    catalog.create_backup(&dumped_backup()).await.unwrap();
+    let key = "backups/shop-db-1-4f1c4f1c4f1c.json";
+    let golden = golden("backup-1-dumps.json");
+    assert_eq!(memory.peek(key).unwrap(), golden);
+
+    let (memory, catalog) = store();
+    memory.put(key, golden);
+    assert_eq!(catalog.backup(&backup().id).await.unwrap(), dumped_backup());
 }
 
 #[tokio::test]

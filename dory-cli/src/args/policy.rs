@@ -1,10 +1,13 @@
-//! What can be typed about how a backup is made from now on: waiting, suspicion, hooks.
+//! What can be typed about how a backup is made from now on: waiting, suspicion, hooks, dumps.
+
+use std::str::FromStr;
 
 use clap::Args;
-use dory_core::Result;
+use dory_core::domain::dump::DumpSettings;
 use dory_core::domain::hook::{HookMoment, HookOverrides, HookSettings};
 use dory_core::domain::patience::Patience;
 use dory_core::domain::suspect::SuspectBelow;
+use dory_core::{Error, Result};
 
 /// Limits of one run, or of a backup from now on.
 #[derive(Clone, Debug, Default, Args)]
@@ -17,9 +20,9 @@ pub struct LimitArgs {
     pub suspect_below: Option<SuspectBelow>,
 }
 
-/// Hooks of a backup from now on. They are kept in the catalog and win over the container's labels.
+/// Hooks and dumps of a backup from now on. They are kept in the catalog and win over the container's labels.
 #[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Hooks")]
+#[command(next_help_heading = "Hooks and dumps")]
 pub struct HookArgs {
     /// Run this in the container before each backup: a line for `sh -c`, or a JSON array; an empty one removes it
     #[arg(long, value_name = "COMMAND")]
@@ -45,6 +48,25 @@ pub struct HookArgs {
     /// What its failure means: `continue` or `fail`
     #[arg(long, value_name = "WHAT")]
     pub post_on_error: Option<String>,
+    /// Make the output of this a file of each point: postgres, mysql, mariadb, mongodb, redis, or a command in the
+    /// container; an empty one removes it
+    #[arg(long, value_name = "COMMAND")]
+    pub dump: Option<String>,
+    /// What loads the dump from its standard input, where no preset says it
+    #[arg(long, value_name = "COMMAND")]
+    pub dump_restore: Option<String>,
+    /// What the file is called: `shop.sql`
+    #[arg(long, value_name = "NAME")]
+    pub dump_name: Option<String>,
+    /// As which user both run
+    #[arg(long, value_name = "USER")]
+    pub dump_user: Option<String>,
+    /// How long each may take: `2h`
+    #[arg(long, value_name = "TIME")]
+    pub dump_timeout: Option<Patience>,
+    /// What its failure means: `fail` (nothing is stopped) or `continue`
+    #[arg(long, value_name = "WHAT")]
+    pub dump_on_error: Option<String>,
 }
 
 impl HookArgs {
@@ -53,11 +75,26 @@ impl HookArgs {
     /// # Errors
     /// `InvalidInput` naming the flag.
     pub fn overrides(&self) -> Result<HookOverrides> {
-        let Self { pre, pre_user, pre_timeout, pre_on_error, post, post_user, post_timeout, post_on_error } = self;
+        let Self { pre, pre_user, pre_timeout, pre_on_error, .. } = self;
+        let Self { post, post_user, post_timeout, post_on_error, .. } = self;
         Ok(HookOverrides {
             pre: settings("pre", pre.as_deref(), pre_user.as_ref(), *pre_timeout, pre_on_error.as_deref())?,
             post: settings("post", post.as_deref(), post_user.as_ref(), *post_timeout, post_on_error.as_deref())?,
+            dump: DumpSettings {
+                method: parse("dump", self.dump.as_deref().filter(|command| !command.is_empty()))?,
+                restore: parse("dump-restore", self.dump_restore.as_deref())?,
+                name: parse("dump-name", self.dump_name.as_deref())?,
+                user: self.dump_user.clone(),
+                timeout: self.dump_timeout,
+                on_error: parse("dump-on-error", self.dump_on_error.as_deref())?,
+            },
         })
+    }
+
+    /// Whether the dump is removed.
+    #[must_use]
+    pub fn removes_dump(&self) -> bool {
+        self.dump.as_ref().is_some_and(String::is_empty)
     }
 
     /// What is removed.
@@ -76,16 +113,15 @@ fn settings(
     timeout: Option<Patience>,
     on_error: Option<&str>,
 ) -> Result<HookSettings> {
-    let named = |flag: String, text: &str, error: dory_core::Error| {
-        dory_core::Error::invalid(&format!("--{flag}"), text, error.reason())
-    };
-    let command = command.filter(|command| !command.is_empty());
     Ok(HookSettings {
-        command: command.map(|text| text.parse().map_err(|error| named(moment.to_owned(), text, error))).transpose()?,
+        command: parse(moment, command.filter(|command| !command.is_empty()))?,
         user: user.cloned(),
         timeout,
-        on_error: on_error
-            .map(|text| text.parse().map_err(|error| named(format!("{moment}-on-error"), text, error)))
-            .transpose()?,
+        on_error: parse(&format!("{moment}-on-error"), on_error)?,
     })
+}
+
+fn parse<T: FromStr<Err = Error>>(flag: &str, text: Option<&str>) -> Result<Option<T>> {
+    let Some(text) = text else { return Ok(None) };
+    text.parse().map(Some).map_err(|error: Error| Error::invalid(&format!("--{flag}"), text, error.reason()))
 }

@@ -170,6 +170,7 @@ fn requests(args: &BackupArgs, containers: Vec<String>) -> Result<Vec<BackupRequ
         history: history.clone(),
         guarding: Guarding::from(&args.guarding),
         no_hooks: args.no_hooks,
+        no_dump: args.no_dump,
         ..BackupRequest::default()
     };
     Ok(containers.into_iter().map(request).collect())

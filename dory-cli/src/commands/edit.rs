@@ -48,6 +48,7 @@ pub(super) async fn run(ui: &Ui, dory: &Dory, args: &EditArgs) -> Result<Exit> {
             ..PolicyOverrides::default()
         },
         remove_hooks: args.hooks.removed(),
+        remove_dump: args.hooks.removes_dump(),
     };
     if edit == BackupEdit::default() {
         return Err(nothing_to_change());

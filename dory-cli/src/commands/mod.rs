@@ -12,6 +12,7 @@ pub(crate) mod guard;
 mod init;
 mod key;
 mod list;
+mod load_dump;
 mod ls;
 mod mark;
 mod point;

@@ -3,7 +3,7 @@
 use dory_core::Result;
 use dory_core::services::{Dory, Guarding, RestoreChoice};
 
-use super::point;
+use super::{load_dump, point};
 use crate::args::RestoreArgs;
 use crate::exit::Exit;
 use crate::interrupt;
@@ -12,6 +12,9 @@ use crate::render::progress::RunProgress;
 use crate::ui::Ui;
 
 pub(super) async fn run(ui: &Ui, dory: &Dory, args: &RestoreArgs) -> Result<Exit> {
+    if let Some(name) = &args.dump {
+        return load_dump::run(ui, dory, args, name.as_deref()).await;
+    }
     let choice = RestoreChoice {
         backup: args.backup.clone(),
         point: point::choice(&args.point.at, dory.now())?,

@@ -9,6 +9,7 @@ use dory_core::domain::suspect::{Loss, Measure};
 use dory_core::ports::{FileEntry, FileKind};
 use jiff::Timestamp;
 
+use super::dumps;
 use super::table::table;
 use super::units;
 
@@ -73,6 +74,9 @@ pub(crate) fn backup(backup: &Backup, now: Timestamp) -> String {
                 field(name, &command.to_string());
             }
         }
+        if let Some(method) = &sealed.hooks.dump.method {
+            field("dump", &method.to_string());
+        }
     }
     if backup.deleting_since.is_some() {
         field("state", "its deletion began and was not finished: run `dory delete` again");
@@ -121,6 +125,7 @@ fn remarks(point: &RestorePoint) -> String {
     let mut remarks = Vec::new();
     remarks.extend(point.name.clone());
     remarks.extend(point.description.as_ref().map(|text| format!("({text})")));
+    remarks.extend(dumps::held(point));
     if point.origin == PointOrigin::Safety {
         remarks.push("kept before a restore".to_owned());
     }

@@ -1,6 +1,7 @@
 //! Words, numbers and tables for people.
 
 pub(crate) mod backups;
+pub(crate) mod dumps;
 pub(crate) mod plans;
 pub(crate) mod progress;
 pub(crate) mod prune;

@@ -6,13 +6,15 @@ use dory_core::domain::policy::StopMode;
 use dory_core::domain::restore_point::{PointMount, RestorePoint};
 use dory_core::services::{BackupReport, DeletePlan, DeleteReport, Frozen, RestoreOutcome, RestorePlan};
 
-use super::{backups, units};
+use super::{backups, dumps, units};
 
 /// What a backup would do.
 pub(crate) fn backup_plan(plan: &BackupPlan) -> String {
     let kind = if plan.is_new { "a new backup" } else { "backup" };
     let mut text = format!("{} goes to {kind} {}, engine {}\n", plan.container, plan.backup, plan.policy.engine);
-    text.push_str("reads\n");
+    if !plan.mounts.is_empty() {
+        text.push_str("reads\n");
+    }
     for mount in &plan.mounts {
         text.push_str(&format!("    {}\n", mount_line(mount)));
     }
@@ -26,6 +28,7 @@ pub(crate) fn backup_plan(plan: &BackupPlan) -> String {
         }
     }
     text.push_str(&hooks(&plan.policy.hooks));
+    text.push_str(&plan.policy.hooks.dump.as_ref().map(dumps::planned).unwrap_or_default());
     text.push_str(&quieted(&plan.quiet));
     for name in &plan.left_running {
         text.push_str(&format!("leaves {name} running: files may be from different moments\n"));
@@ -55,6 +58,7 @@ pub(crate) fn restore_plan(plan: &RestorePlan) -> String {
     for path in &plan.not_restored {
         text.push_str(&format!("does not restore {}\n", path.display()));
     }
+    text.push_str(&dumps::left_by(plan));
     text.push_str(&quieted(&plan.quiet));
     text.push_str(match plan.safety {
         true => "keeps what is there now in a safety point first\n",
@@ -128,6 +132,9 @@ pub(crate) fn backup_report(report: &BackupReport) -> String {
         report.backup,
         point.name.as_ref().map(|name| format!(", \"{name}\"")).unwrap_or_default(),
     );
+    if let Some(held) = dumps::held(point) {
+        text.push_str(&format!("dumped {held}\n"));
+    }
     text.push_str(&shortfalls(point));
     text
 }
@@ -156,6 +163,7 @@ pub(crate) fn restore_outcome(outcome: &RestoreOutcome) -> String {
     if !outcome.warnings.is_empty() {
         text.push_str(&format!("{} fell short\n", units::count(outcome.warnings.len(), "path")));
     }
+    text.push_str(&dumps::left_by(&outcome.plan));
     if let Some(undo) = outcome.undo_command() {
         text.push_str(&format!("to undo: {undo}\n"));
     }

@@ -104,6 +104,10 @@ impl Screen {
                 self.line(&format!("{moment}-hook in {container}: {command}"));
             }
             RunEvent::HookEnded(report) => self.hook_ended(&report),
+            RunEvent::DumpStarted { container, name, how } => {
+                self.line(&format!("dumping {container} to {name}: {how}"))
+            }
+            RunEvent::DumpTaken(dump) => self.line(&format!("{} holds {}", dump.name, units::bytes(dump.bytes))),
             RunEvent::Mount { mount, state } => self.line(&format!("{} {}", mount.display(), state.as_str())),
             RunEvent::Progress(progress) => {
                 let text = format!("{} {}", self.state.phase, describe(&progress));

@@ -9,6 +9,7 @@
 
 pub(crate) mod bring_back;
 pub mod guard;
+mod inflow;
 pub(crate) mod needs;
 pub mod protocol;
 mod remote;

@@ -3,7 +3,9 @@
 //! A frame is a 4-byte length (big endian, of what follows the kind), a 1-byte kind, and the payload: kind 0 is one JSON
 //! message, kind 1 raw bytes of a file. The agent speaks first, with [`Reply::Hello`]. Then the host sends one
 //! [`Asked`] at a time; the agent answers with any number of events, entries and byte frames, and ends the answer
-//! with [`Reply::Done`] or [`Reply::Failed`]. Closing the agent's input ends it, in the middle of anything.
+//! with [`Reply::Done`] or [`Reply::Failed`]. After a [`Request::TakeDump`] the host sends byte frames too, an empty one at
+//! the end of the stream, or [`Request::BreakOff`] instead; an agent that answers before passes over the rest up to there.
+//! Closing the agent's input ends it, in the middle of anything.
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -15,11 +17,12 @@ use crate::domain::id::{MountKey, SnapshotId};
 use crate::domain::policy::EngineKind;
 use crate::error::{Error, ErrorKind, ErrorRecord, Result};
 use crate::ports::{
-    EngineEvent, FileEntry, OpenMode, RepositorySpec, RestoreRequest, SnapshotRequest, UndoRequest, VerifyDepth,
+    DumpRequest, EngineEvent, FileEntry, OpenMode, RepositorySpec, RestoreRequest, SnapshotRequest, UndoRequest,
+    VerifyDepth,
 };
 
 /// The version of everything in this file. Both sides must have the same.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;
 
 /// The longest payload that is accepted, in bytes. Longer answers come in several frames.
 pub const MAX_PAYLOAD: usize = 16 << 20;
@@ -57,6 +60,10 @@ pub enum Request {
     Warm(SnapshotRequest),
     /// See [`Repository::freeze`](crate::ports::Repository::freeze).
     Freeze,
+    /// See [`Repository::take_dump`](crate::ports::Repository::take_dump). The stream follows.
+    TakeDump(DumpRequest),
+    /// Ends a stream that is not to be kept. It has no answer of its own.
+    BreakOff,
     /// See [`Repository::backup`](crate::ports::Repository::backup).
     Backup(SnapshotRequest),
     /// See [`Repository::restore`](crate::ports::Repository::restore).
@@ -200,6 +207,14 @@ pub async fn write_bytes(writer: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -
     Ok(())
 }
 
+/// Writes the frame that ends a stream, and flushes it.
+///
+/// # Errors
+/// `Unavailable` if the pipe fails.
+pub async fn write_end_of_bytes(writer: &mut (impl AsyncWrite + Unpin)) -> Result<()> {
+    write_frame(writer, KIND_BYTES, &[]).await
+}
+
 async fn write_frame(writer: &mut (impl AsyncWrite + Unpin), kind: u8, payload: &[u8]) -> Result<()> {
     let length = u32::try_from(payload.len()).ok().filter(|_| payload.len() <= MAX_PAYLOAD);
     let length =
@@ -238,10 +253,12 @@ mod tests {
                 .await
                 .unwrap();
             write_bytes(&mut pipe, b"contents").await.unwrap();
+            write_end_of_bytes(&mut pipe).await.unwrap();
             let mut reader = pipe.as_slice();
             let first = read_frame(&mut reader).await.unwrap().unwrap();
             assert!(matches!(first.parse::<Request>().unwrap(), Request::Forget { snapshots } if snapshots.len() == 1));
             assert_eq!(read_frame(&mut reader).await.unwrap(), Some(Frame::Bytes(Bytes::from_static(b"contents"))));
+            assert_eq!(read_frame(&mut reader).await.unwrap(), Some(Frame::Bytes(Bytes::new())));
             assert_eq!(read_frame(&mut reader).await.unwrap(), None);
         });
     }
@@ -283,6 +300,7 @@ mod tests {
                 let mut reader = bytes.as_slice();
                 while let Ok(Some(frame)) = read_frame(&mut reader).await {
                     let _ = frame.parse::<Request>();
+                    let _ = frame.parse::<Asked>();
                     let _ = frame.parse::<Reply>();
                 }
             });

@@ -8,16 +8,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, MutexGuard, watch};
 
+use super::inflow::{self, Sent};
 use super::protocol::{Asked, Frame, PROTOCOL, Reply, Request, read_frame, write_message};
 use crate::domain::entry_path::EntryPath;
 use crate::domain::id::{MountKey, SnapshotId};
 use crate::domain::policy::EngineKind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{
-    BackupEngine, Capabilities, EngineEvent, Events, FileEntry, FreezeReport, Helper, OpenMode, PruneReport,
-    Repository, RepositorySpec, RepositoryStats, RestoreReport, RestoreRequest, Snapshot, SnapshotReport,
+    BackupEngine, Capabilities, DumpRequest, EngineEvent, Events, FileEntry, FreezeReport, Helper, OpenMode,
+    PruneReport, Repository, RepositorySpec, RepositoryStats, RestoreReport, RestoreRequest, Snapshot, SnapshotReport,
     SnapshotRequest, UndoRequest, VerifyDepth, VerifyReport, WarmReport,
 };
 
@@ -62,7 +63,7 @@ impl AgentConnection {
         let connection = Arc::new(Self { line: Mutex::new(line), stderr, stderr_ended });
         let hello = {
             let mut line = connection.line.lock().await;
-            connection.next_frame(&mut line).await?.parse::<Reply>()?
+            connection.next_frame(&mut line.reader).await?.parse::<Reply>()?
         };
         match hello {
             Reply::Hello { protocol: PROTOCOL, .. } => Ok(connection),
@@ -77,15 +78,55 @@ impl AgentConnection {
         }
     }
 
-    async fn call<T: DeserializeOwned>(&self, asked: &Asked, mut answer: Answer<'_>) -> Result<T> {
+    async fn call<T: DeserializeOwned>(&self, asked: &Asked, answer: Answer<'_>) -> Result<T> {
+        let mut line = self.begin(asked).await?;
+        let Line { reader, in_use, .. } = &mut *line;
+        self.hear(reader, in_use, answer).await
+    }
+
+    /// As [`call`](Self::call), with a stream that the agent reads meanwhile. Replies are heard all the time, so that
+    /// neither side waits for the other to take what it writes.
+    async fn call_with<T: DeserializeOwned>(
+        &self,
+        asked: &Asked,
+        content: &mut (dyn AsyncRead + Send + Unpin),
+        answer: Answer<'_>,
+    ) -> Result<T> {
+        let mut line = self.begin(asked).await?;
+        let Line { reader, writer, in_use } = &mut *line;
+        let (told, answered) = watch::channel(false);
+        let hearing = async {
+            let result = self.hear(reader, in_use, answer).await;
+            told.send_replace(true);
+            result
+        };
+        let (heard, sent) = tokio::join!(hearing, inflow::send(content, writer, answered, asked.repository));
+        match sent {
+            Ok(Sent::Broken(error)) => Err(error),
+            // What the agent says, its last words included, tells more than that its pipe broke.
+            Ok(Sent::Whole) | Err(_) => heard,
+        }
+    }
+
+    async fn begin(&self, asked: &Asked) -> Result<MutexGuard<'_, Line>> {
         let mut line = self.line.lock().await;
         if std::mem::replace(&mut line.in_use, true) {
             let reason = "an earlier call was abandoned, so the line cannot be used";
             return Err(Error::new(ErrorKind::Cancelled, "talk to the helper", "", reason));
         }
         write_message(&mut line.writer, asked).await.map_err(|error| self.with_last_words(error))?;
+        Ok(line)
+    }
+
+    /// Hears one answer to its end.
+    async fn hear<T: DeserializeOwned>(
+        &self,
+        reader: &mut Reader,
+        in_use: &mut bool,
+        mut answer: Answer<'_>,
+    ) -> Result<T> {
         loop {
-            let frame = self.next_frame(&mut line).await?;
+            let frame = self.next_frame(reader).await?;
             if let Frame::Bytes(bytes) = frame {
                 let Some(out) = answer.bytes.as_deref_mut() else { return Err(unexpected()) };
                 out.write_all(&bytes).await.map_err(|error| {
@@ -103,19 +144,19 @@ impl AgentConnection {
                     None => return Err(unexpected()),
                 },
                 Reply::Done(report) => {
-                    line.in_use = false;
+                    *in_use = false;
                     return serde_json::from_value(report).map_err(|error| unexpected().with_source(error));
                 }
                 Reply::Failed(record) => {
-                    line.in_use = false;
+                    *in_use = false;
                     return Err(record.into());
                 }
             }
         }
     }
 
-    async fn next_frame(&self, line: &mut Line) -> Result<Frame> {
-        match read_frame(&mut line.reader).await {
+    async fn next_frame(&self, reader: &mut Reader) -> Result<Frame> {
+        match read_frame(reader).await {
             Ok(Some(frame)) => Ok(frame),
             Ok(None) => {
                 // Its last words may still be on their way.
@@ -237,6 +278,16 @@ impl Repository for RemoteRepository {
 
     async fn freeze(&self, events: &Events) -> Result<FreezeReport> {
         self.call(Request::Freeze, Answer::events(events)).await
+    }
+
+    async fn take_dump(
+        &self,
+        request: &DumpRequest,
+        content: &mut (dyn AsyncRead + Send + Unpin),
+        events: &Events,
+    ) -> Result<u64> {
+        let asked = Asked { repository: self.number, request: Request::TakeDump(request.clone()) };
+        self.connection.call_with(&asked, content, Answer::events(events)).await
     }
 
     async fn backup(&self, request: &SnapshotRequest, events: &Events) -> Result<SnapshotReport> {

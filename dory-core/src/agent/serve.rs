@@ -1,14 +1,17 @@
 //! The agent: answers one host over a pair of pipes, and ends when its input does.
 
 use std::path::{Component, Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 
-use super::protocol::{Asked, ENTRIES_PER_REPLY, PROTOCOL, Reply, Request, read_frame, write_bytes, write_message};
+use super::inflow::{Incoming, Inflow};
+use super::protocol::{
+    Asked, ENTRIES_PER_REPLY, Frame, PROTOCOL, Reply, Request, read_frame, write_bytes, write_message,
+};
 use crate::domain::entry_path::EntryPath;
 use crate::domain::event::Progress;
 use crate::domain::id::SnapshotId;
@@ -48,10 +51,14 @@ pub async fn serve(
     mut output: impl AsyncWrite + Send + Unpin,
     options: AgentOptions,
 ) -> Result<()> {
-    let (requests, mut incoming) = mpsc::channel(1);
+    let (arrived, incoming) = mpsc::channel(1);
     let reader = tokio::spawn(async move {
         while let Some(frame) = read_frame(&mut input).await? {
-            if requests.send(frame.parse::<Asked>()?).await.is_err() {
+            let frame = match frame {
+                Frame::Bytes(bytes) => Incoming::Bytes(bytes),
+                Frame::Message(_) => Incoming::Asked(frame.parse()?),
+            };
+            if arrived.send(frame).await.is_err() {
                 break;
             }
         }
@@ -63,8 +70,8 @@ pub async fn serve(
 
     let (replies, mut outgoing) = mpsc::channel(REPLIES_QUEUED);
     let work = async move {
-        let mut session = Session { options, repositories: Vec::new(), replies };
-        while let Some(asked) = incoming.recv().await {
+        let mut session = Session { options, repositories: Vec::new(), replies, incoming: Mutex::new(incoming) };
+        while let Some(asked) = session.next().await {
             session.answer(asked).await;
         }
     };
@@ -95,6 +102,7 @@ struct Session {
     options: AgentOptions,
     repositories: Vec<Arc<dyn Repository>>,
     replies: mpsc::Sender<Out>,
+    incoming: Mutex<mpsc::Receiver<Incoming>>,
 }
 
 enum Answer {
@@ -103,9 +111,20 @@ enum Answer {
 }
 
 impl Session {
+    /// The next request. What is left of a stream that the engine did not want to its end is passed over.
+    async fn next(&self) -> Option<Asked> {
+        let mut incoming = self.incoming.lock().await;
+        loop {
+            match incoming.recv().await? {
+                Incoming::Bytes(_) | Incoming::Asked(Asked { request: Request::BreakOff, .. }) => {}
+                Incoming::Asked(asked) => return Some(asked),
+            }
+        }
+    }
+
     /// Answers one request; what the engine tells meanwhile goes out before the end of the answer.
     async fn answer(&mut self, asked: Asked) {
-        let latest = Arc::new(Mutex::new(Progress::default()));
+        let latest = Arc::new(SyncMutex::new(Progress::default()));
         let (warnings, mut warned) = mpsc::unbounded_channel();
         let events = {
             let latest = Arc::clone(&latest);
@@ -154,7 +173,14 @@ impl Session {
             Error::new(ErrorKind::Internal, "answer a request", "", "no such repository was opened before")
         })?;
         match request {
-            Request::Open { .. } => unreachable!("answered above"),
+            Request::Open { .. } | Request::BreakOff => unreachable!("taken care of before"),
+            Request::TakeDump(mut request) => {
+                if let Some(scratch) = &mut request.scratch {
+                    *scratch = self.local(scratch)?;
+                }
+                let mut incoming = self.incoming.lock().await;
+                report(repository.take_dump(&request, &mut Inflow::new(&mut incoming), &events).await?)
+            }
             Request::Warm(mut request) => {
                 self.localise_request(&mut request)?;
                 report(repository.warm(&request, &events).await?)

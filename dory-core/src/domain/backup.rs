@@ -167,8 +167,9 @@ impl Backup {
             return Ok(sealed.hooks.clone());
         }
         let reason = "nobody who knows the fleet's passphrase set them for this backup on this server";
-        Err(Error::new(ErrorKind::PermissionDenied, "trust the hooks of backup", self.id.as_str(), reason)
-            .with_hint(format!("set them anew, or remove them: `dory edit {} --pre '' --post ''`", self.id)))
+        Err(Error::new(ErrorKind::PermissionDenied, "trust the hooks of backup", self.id.as_str(), reason).with_hint(
+            format!("set them anew after removing them: `dory edit {} --pre '' --post '' --dump ''`", self.id),
+        ))
     }
 
     /// Bytes its points added to the store, in all.

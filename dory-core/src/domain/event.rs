@@ -40,6 +40,8 @@ pub enum WarningKind {
     ChangedWhileRead,
     /// A container that may write to it started in the stop window, so its parts may be from different moments.
     WriterStarted,
+    /// It was to be made by a command, which failed, so it is missing from the point.
+    NotDumped,
     /// It was there when listed and gone when read.
     Vanished,
     /// The engine does not keep such things (a socket).
@@ -56,7 +58,7 @@ impl WarningKind {
     /// Whether data that was asked for is missing because of it.
     #[must_use]
     pub fn loses_data(self) -> bool {
-        matches!(self, Self::Unreadable | Self::OtherMount | Self::NotRestored)
+        matches!(self, Self::Unreadable | Self::NotDumped | Self::OtherMount | Self::NotRestored)
     }
 
     /// A few words for people.
@@ -66,6 +68,7 @@ impl WarningKind {
             Self::Unreadable => "could not be read",
             Self::ChangedWhileRead => "changed while it was read",
             Self::WriterStarted => "may have been written to meanwhile",
+            Self::NotDumped => "could not be dumped",
             Self::Vanished => "vanished before it was read",
             Self::OtherMount => "holds something else that is mounted there, which is not in the point",
             Self::NotKept => "cannot be kept by this engine",

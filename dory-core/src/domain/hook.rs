@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::dump::{DumpSettings, DumpSpec};
 use super::patience::Patience;
 use crate::error::{Error, Result};
 
@@ -71,6 +72,11 @@ impl FromStr for OnError {
 pub struct HookCommand(Vec<String>);
 
 impl HookCommand {
+    /// A script for `sh -c`.
+    pub(super) fn shell(script: impl Into<String>) -> Self {
+        Self(["sh", "-c"].map(str::to_owned).into_iter().chain([script.into()]).collect())
+    }
+
     /// The program and its arguments.
     #[must_use]
     pub fn argv(&self) -> &[String] {
@@ -97,7 +103,7 @@ impl FromStr for HookCommand {
             Err(_) if line.starts_with("[\"") => {
                 Err(wrong("it begins like a JSON array, and is no JSON array of texts"))
             }
-            Err(_) => Ok(Self(["sh", "-c", text].map(str::to_owned).into())),
+            Err(_) => Ok(Self::shell(text)),
         }
     }
 }
@@ -139,6 +145,9 @@ pub struct Hooks {
     /// What runs after.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub post: Option<Hook>,
+    /// What makes a dump, between the two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dump: Option<DumpSpec>,
 }
 
 /// What one source says about a hook; what it leaves open, a weaker source decides.
@@ -209,11 +218,14 @@ pub struct HookOverrides {
     pub pre: HookSettings,
     /// About the one after.
     pub post: HookSettings,
+    /// About the dump.
+    #[serde(skip_serializing_if = "DumpSettings::are_open")]
+    pub dump: DumpSettings,
 }
 
 impl HookOverrides {
-    /// Reads a container's labels: `dory.pre`, `dory.pre.timeout`, `dory.pre.on-error`, `dory.pre.user`, and the same
-    /// for `post`.
+    /// Reads a container's labels: `dory.pre`, `dory.pre.timeout`, `dory.pre.on-error`, `dory.pre.user`, the same for
+    /// `post`, and those of [`DumpSettings`].
     ///
     /// # Errors
     /// `InvalidInput` naming the label and what it may hold, and for labels that begin so and are none of these.
@@ -221,23 +233,29 @@ impl HookOverrides {
         Ok(Self {
             pre: HookSettings::from_labels(labels, HookMoment::Pre)?,
             post: HookSettings::from_labels(labels, HookMoment::Post)?,
+            dump: DumpSettings::from_labels(labels)?,
         })
     }
 
     /// These, with `weaker`'s where they leave something open.
     #[must_use]
     pub fn or(self, weaker: Self) -> Self {
-        Self { pre: self.pre.or(weaker.pre), post: self.post.or(weaker.post) }
+        Self { pre: self.pre.or(weaker.pre), post: self.post.or(weaker.post), dump: self.dump.or(weaker.dump) }
     }
 
     /// The hooks in force.
     #[must_use]
     pub fn into_hooks(self) -> Hooks {
-        Hooks { pre: self.pre.into_hook(HookMoment::Pre), post: self.post.into_hook(HookMoment::Post) }
+        Hooks {
+            pre: self.pre.into_hook(HookMoment::Pre),
+            post: self.post.into_hook(HookMoment::Post),
+            dump: self.dump.into_spec(),
+        }
     }
 }
 
-fn parse<T: FromStr<Err = Error>>(labels: &BTreeMap<String, String>, name: &str) -> Result<Option<T>> {
+/// What one label holds, read.
+pub(super) fn parse<T: FromStr<Err = Error>>(labels: &BTreeMap<String, String>, name: &str) -> Result<Option<T>> {
     let Some(text) = labels.get(name) else { return Ok(None) };
     text.parse().map(Some).map_err(|error: Error| Error::invalid(&format!("label {name}"), text, error.reason()))
 }

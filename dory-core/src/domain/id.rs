@@ -131,6 +131,10 @@ text_id! {
     /// One mount of a container inside its restore points: its destination as a single folder name.
     MountKey, "mount key", store_name
 }
+text_id! {
+    /// A dump inside a restore point: a file name such as `postgres.sql`.
+    DumpName, "dump name", store_name
+}
 
 impl ContainerId {
     /// The first twelve characters, as Docker shows ids.

@@ -2,6 +2,8 @@
 
 pub mod backup;
 pub mod container;
+pub mod dump;
+pub mod dump_preset;
 pub mod entry_path;
 pub mod event;
 pub mod fleet;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::container::{Container, ContainerState, Health, Mount, MountKind};
+use super::dump;
 use super::id::{BackupId, ContainerId, ContainerName, MountKey, VolumeName};
 use super::identity::ComposePlace;
 use super::order::{Need, needs_of, shares_network_of, start_order};
@@ -39,7 +40,8 @@ impl BackupPlan {
     /// How far the point's parts can be from one moment if all goes as planned.
     #[must_use]
     pub fn consistency(&self) -> Consistency {
-        if !self.left_running.is_empty() {
+        // Where nothing but a dump is taken, nothing stands still for it.
+        if !self.left_running.is_empty() || self.mounts.is_empty() {
             return Consistency::Live;
         }
         if self.quiet.iter().any(|quiet| quiet.mode == StopMode::Pause || quiet.was == ContainerState::Paused) {
@@ -196,7 +198,8 @@ fn reason_to_leave_out(mount: &Mount, forbidden: &Forbidden) -> Option<String> {
     }
 }
 
-/// A folder name for a destination, unlike those of the mounts `before` it: `/var/lib/mysql` gives `var-lib-mysql`.
+/// A folder name for a destination, unlike those of the mounts `before` it and the dumps': `/var/lib/mysql` gives
+/// `var-lib-mysql`.
 #[must_use]
 pub fn mount_key(destination: &Path, before: &[PointMount]) -> MountKey {
     let mut base: String = destination
@@ -209,7 +212,8 @@ pub fn mount_key(destination: &Path, before: &[PointMount]) -> MountKey {
     if !base.starts_with(|c: char| c.is_ascii_alphanumeric()) {
         base.insert_str(0, "root");
     }
-    let taken = |candidate: &str| before.iter().any(|mount| mount.key.as_str() == candidate);
+    let taken =
+        |candidate: &str| candidate == dump::FOLDER || before.iter().any(|mount| mount.key.as_str() == candidate);
     let mut candidate = base.clone();
     let mut number = 2;
     while taken(&candidate) {

@@ -6,8 +6,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::container::{Mount, MountKind};
+use super::dump_preset::DumpPreset;
 use super::event::Warning;
-use super::id::{ContainerId, ContainerName, ImageRef, MountKey, PointId, RunId, SnapshotId};
+use super::id::{ContainerId, ContainerName, DumpName, ImageRef, MountKey, PointId, RunId, SnapshotId};
 use super::policy::EngineKind;
 use super::suspect::Suspicion;
 
@@ -34,6 +35,9 @@ pub struct RestorePoint {
     pub image_id: ImageRef,
     /// What is in it, mount by mount.
     pub mounts: Vec<PointMount>,
+    /// The dumps in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dumps: Vec<PointDump>,
     /// Patterns of paths that were left out of it; restoring it leaves what they cover alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exclude: Vec<String>,
@@ -152,6 +156,21 @@ impl PointMount {
     }
 }
 
+/// One dump inside a point: the file `dumps/<name>`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PointDump {
+    /// What it is called.
+    pub name: DumpName,
+    /// Its length.
+    pub bytes: u64,
+    /// The preset that made it; `None` for a command of the user's. No command is kept here, for whoever can write to the
+    /// store must not be able to run commands in containers: what loads it is asked of the container's labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<DumpPreset>,
+    /// How long it took.
+    pub elapsed: SignedDuration,
+}
+
 /// How much a point holds and how much it added to the store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PointSize {
@@ -198,6 +217,7 @@ pub(super) mod tests {
             container_id: ContainerId::parse("4fa6").unwrap(),
             image_id: ImageRef::parse("sha256:00").unwrap(),
             mounts,
+            dumps: Vec::new(),
             consistency: Consistency::Stopped,
             stop_window: None,
             elapsed: SignedDuration::ZERO,

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::dump::path_of;
 use super::id::{MountKey, PointId, ServerName};
 use super::restore_point::{PointOrigin, RestorePoint};
 use crate::error::{Error, Result};
@@ -77,7 +78,7 @@ pub struct Suspicion {
 /// Something of which there is much less than before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Loss {
-    /// Where the container sees it; all mounts together where `None`.
+    /// Where the container sees it, or a dump's place (`dumps/postgres.sql`); all mounts together where `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mount: Option<PathBuf>,
     /// What there is less of.
@@ -142,10 +143,11 @@ pub fn suspicion(point: &RestorePoint, earlier: &[RestorePoint], below: SuspectB
     let good = earlier.iter().rev().find(|earlier| is_base(earlier, point))?;
     let pairs = pairs(point, good);
     let losses = || {
-        pairs.iter().flat_map(|(mount, now, before)| {
+        let of_mounts = pairs.iter().flat_map(|(mount, now, before)| {
             let loss = |of, now, before| Loss { mount: mount.clone(), of, before, now };
             [loss(Measure::Files, now.0, before.0), loss(Measure::Bytes, now.1, before.1)]
-        })
+        });
+        of_mounts.chain(dumps(point, good))
     };
     let emptied = losses().find(|loss| loss.now == 0 && loss.before > 0);
     let shrunk = || match below {
@@ -191,6 +193,15 @@ fn pairs(point: &RestorePoint, good: &RestorePoint) -> Vec<(Option<PathBuf>, Cou
         })
         .collect();
     by_mount.unwrap_or_else(|| vec![(None, in_all(point), in_all(good))])
+}
+
+/// The dumps that both points hold: one that is missing is told as that, and a new one has nothing to be compared with.
+fn dumps<'a>(point: &'a RestorePoint, good: &'a RestorePoint) -> impl Iterator<Item = Loss> + 'a {
+    point.dumps.iter().filter_map(|now| {
+        let before = good.dumps.iter().find(|before| before.name == now.name)?;
+        let (before, now, mount) = (before.bytes, now.bytes, Some(path_of(&now.name)));
+        Some(Loss { mount, of: Measure::Bytes, before, now })
+    })
 }
 
 /// The mounts' own folders are counted in a point's size, and are there however empty they are.
@@ -313,6 +324,24 @@ mod tests {
         });
         assert_eq!(suspicion(&now, &[good, cleared], SuspectBelow::Off), None);
         assert_eq!(suspicion(&now, &[], SuspectBelow::default()), None, "the first point");
+    }
+
+    #[test]
+    fn a_dump_that_shrank_counts() {
+        let dumped = |number: u128, bytes: u64| {
+            let mut point = holding(number, &[("/db", 10, 1000)]);
+            let name = crate::domain::id::DumpName::parse("postgres.sql").unwrap();
+            let elapsed = jiff::SignedDuration::ZERO;
+            point.dumps = vec![crate::domain::restore_point::PointDump { name, bytes, preset: None, elapsed }];
+            point
+        };
+        let half = SuspectBelow::default();
+        assert_eq!(told(&dumped(2, 500), &[dumped(1, 1000)], half), None);
+        let lost = "`dumps/postgres.sql` holds 499 bytes, and held 1000 before";
+        assert_eq!(told(&dumped(2, 499), &[dumped(1, 1000)], half).as_deref(), Some(lost));
+        let lost = "`dumps/postgres.sql` holds 0 bytes, and held 1000 before";
+        assert_eq!(told(&dumped(2, 0), &[dumped(1, 1000)], SuspectBelow::Off).as_deref(), Some(lost));
+        assert_eq!(told(&dumped(2, 1), &[holding(1, &[("/db", 10, 1000)])], half), None, "the first dump");
     }
 
     #[test]

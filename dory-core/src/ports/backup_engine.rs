@@ -8,11 +8,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::domain::entry_path::EntryPath;
 use crate::domain::event::{Progress, Warning};
-use crate::domain::id::{MountKey, SnapshotId};
+use crate::domain::id::{DumpName, MountKey, SnapshotId};
 use crate::domain::policy::EngineKind;
 use crate::domain::restore_point::MountSize;
 use crate::domain::secret::Secret;
@@ -78,8 +78,26 @@ pub trait Repository: Debug + Send + Sync + 'static {
     /// `InvalidInput` without a hot pass before; `Full` for the scratch folder.
     async fn freeze(&self, events: &Events) -> Result<FreezeReport>;
 
-    /// Reads `request.sources` into a new snapshot. After a [`freeze`](Self::freeze) it holds exactly what they were at
-    /// that moment, whatever happened to them since, and what was frozen is let go.
+    /// Reads `content` to its end and keeps it as a file that the next [`backup`](Self::backup) of this very handle holds as
+    /// `dumps/<name>`, beside the mounts, whether it [freezes](Self::freeze) or not; a later one of the same name takes its
+    /// place. Tells its length.
+    ///
+    /// Memory stays bounded, and whoever writes faster than can be stored is held back. A stream that gives an error has
+    /// not ended well: nothing of it will be in any snapshot. So it is with what no `backup` follows.
+    ///
+    /// # Errors
+    /// `Cancelled` where `content` gave an error, with that as the source; `Full` for the scratch folder; as for
+    /// [`backup`](Self::backup).
+    async fn take_dump(
+        &self,
+        request: &DumpRequest,
+        content: &mut (dyn AsyncRead + Send + Unpin),
+        events: &Events,
+    ) -> Result<u64>;
+
+    /// Reads `request.sources` into a new snapshot, together with the [dumps](Self::take_dump) that were taken. After a
+    /// [`freeze`](Self::freeze) it holds exactly what they were at that moment, whatever happened to them since, and what
+    /// was frozen is let go.
     ///
     /// A path that cannot be read, vanishes, or changes meanwhile is a [`Warning`] and the rest goes on; the snapshot
     /// exists once this returns `Ok`, and not before.
@@ -215,6 +233,16 @@ pub struct MountFolder {
     pub path: PathBuf,
 }
 
+/// What to call a dump, and where it may be kept until it is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DumpRequest {
+    /// Its file name.
+    pub name: DumpName,
+    /// A folder on this machine that nobody else uses, for engines that can only read folders.
+    #[serde(default)]
+    pub scratch: Option<PathBuf>,
+}
+
 /// What to read into a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotRequest {
@@ -341,7 +369,7 @@ pub struct Snapshot {
     pub id: SnapshotId,
     /// The moment it tells.
     pub taken_at: Timestamp,
-    /// The folders in it.
+    /// The folders in it, that of the dumps included.
     pub mounts: Vec<MountKey>,
     /// Words of its own record.
     pub tags: Vec<String>,

@@ -48,6 +48,8 @@ pub struct BackupRequest {
     pub guarding: Guarding,
     /// Whether the container's hooks stay out of it.
     pub no_hooks: bool,
+    /// Whether no dump is taken.
+    pub no_dump: bool,
 }
 
 /// Whether a container that only looks like that of a known backup goes on with its history.
@@ -164,12 +166,16 @@ impl Dory {
         let from_catalog = self.policy_of(known.as_deref()).await?;
         let mut policy = request.policy.clone().or(from_catalog).or(from_labels).into_policy();
         if request.no_hooks {
-            policy.hooks = Hooks::default();
+            policy.hooks = Hooks { dump: policy.hooks.dump.take(), ..Hooks::default() };
+        }
+        if request.no_dump {
+            policy.hooks.dump = None;
         }
         self.engine(policy.engine)?.check_options(&policy.engine_options)?;
 
         let (mounts, left_out) = choose_mounts(&container, &forbidden);
-        if mounts.is_empty() {
+        let only_a_dump = mounts.is_empty() && policy.hooks.dump.is_some();
+        if mounts.is_empty() && !only_a_dump {
             return Err(without_data(&container, &left_out));
         }
         let all = self.runtime()?.list_containers().await?;
@@ -179,7 +185,9 @@ impl Dory {
             access: Access::Read(policy.stop),
             healthy_timeout: policy.healthy_timeout,
         };
-        let (quiet, left_running) = choose_quiet(data_use, &all, &forbidden)?;
+        // A dump is taken with everything up.
+        let (quiet, left_running) =
+            if only_a_dump { Default::default() } else { choose_quiet(data_use, &all, &forbidden)? };
         let backup = match &known {
             Some(known) => known.id.clone(),
             None => self.id_for_new(&container, &self.catalog.backups().await?.backups)?,
@@ -246,7 +254,7 @@ impl Dory {
         let purpose = HelperPurpose {
             holds: Some(&first.holds),
             kind: Some(run.kind),
-            scratch: self.freezes(&first.plan)?,
+            scratch: self.needs_scratch(&first.plan)?,
             ..HelperPurpose::reading(&first.plan.backup, run.id)
         };
         cancel.or(self.helper_image()).await?;
@@ -255,7 +263,7 @@ impl Dory {
         let opened = cancel.or(async {
             // Until here another run may have had some of the containers stopped: only now their states tell the truth.
             let planned = self.plan(request).await?;
-            let same_scratch = self.freezes(&planned.plan)? == purpose.scratch;
+            let same_scratch = self.needs_scratch(&planned.plan)? == purpose.scratch;
             if !same_scratch || (&planned.holds, &planned.plan.mounts) != (&first.holds, &first.plan.mounts) {
                 return Err(changed_meanwhile(&planned.container));
             }
@@ -312,6 +320,7 @@ impl Dory {
         let id = PointId::new(run.started_at, noise()?);
         let (runtime, clock) = (self.runtime()?, Arc::clone(&self.clock));
 
+        let dumped = self.take_dumps(planned, repository, run, cancel, events).await?;
         let pass = self.pass(planned, repository, id, events)?;
         let warmed = cancel.or(pass.warm_up()).await?;
         // Preparing and reading ahead take their time, and containers come, go and start meanwhile.
@@ -361,6 +370,7 @@ impl Dory {
             read.gathered.add(&warning);
             events.send(RunEvent::Warning(warning));
         }
+        dumped.missing.iter().for_each(|warning| read.gathered.add(warning));
         let frozen = read.frozen;
         let point = RestorePoint {
             id,
@@ -370,6 +380,7 @@ impl Dory {
             description: request.point_description.clone(),
             stop_window,
             elapsed: self.elapsed(run),
+            dumps: dumped.dumps,
             ..point_of(planned, run, id, taken_at, read)
         };
         let point = RestorePoint { consistency: guarded.grade(point.consistency), ..point };
@@ -415,6 +426,7 @@ pub(super) fn point_of(
         container_id: planned.container.id.clone(),
         image_id: planned.container.image_id.clone(),
         mounts: planned.plan.mounts.clone(),
+        dumps: Vec::new(),
         exclude: planned.plan.policy.exclude.clone(),
         // Whatever the plan said, something wrote: a process of the host, or of a container that nobody knew of.
         consistency: if read.gathered.written_meanwhile { Consistency::Live } else { planned_consistency },

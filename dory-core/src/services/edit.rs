@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Dory;
 use crate::domain::backup::{Backup, PointChoice, SealedHooks};
+use crate::domain::dump::DumpSettings;
 use crate::domain::hook::{HookMoment, HookOverrides, HookSettings};
 use crate::domain::id::{BackupId, PointId, ServerName};
 use crate::domain::keys::MasterKey;
@@ -31,6 +32,8 @@ pub struct BackupEdit {
     pub policy: PolicyOverrides,
     /// Hooks to remove, before those of the policy are set.
     pub remove_hooks: Vec<HookMoment>,
+    /// Whether to remove its dump, before that of the policy is set.
+    pub remove_dump: bool,
 }
 
 /// What to change about a point; `None` leaves a thing as it is, and empty words remove it.
@@ -177,16 +180,17 @@ impl Dory {
 /// The hooks as they are to be. What nobody can prove may be removed and replaced, but not built upon.
 fn edited_hooks(edit: &BackupEdit, backup: &Backup, key: Option<&MasterKey>) -> Result<HookOverrides> {
     let removed = |moment| edit.remove_hooks.contains(&moment);
-    let mut hooks = if removed(HookMoment::Pre) && removed(HookMoment::Post) {
-        HookOverrides::default()
-    } else {
-        backup.proven_hooks(key)?
-    };
+    let has_dump = backup.hooks.as_ref().is_some_and(|sealed| !sealed.hooks.dump.are_open());
+    let anew = removed(HookMoment::Pre) && removed(HookMoment::Post) && (edit.remove_dump || !has_dump);
+    let mut hooks = if anew { HookOverrides::default() } else { backup.proven_hooks(key)? };
     if removed(HookMoment::Pre) {
         hooks.pre = HookSettings::default();
     }
     if removed(HookMoment::Post) {
         hooks.post = HookSettings::default();
+    }
+    if edit.remove_dump {
+        hooks.dump = DumpSettings::default();
     }
     Ok(edit.policy.hooks.clone().or(hooks))
 }
@@ -198,7 +202,7 @@ fn sealed(hooks: HookOverrides, backup: &Backup, key: Option<&MasterKey>) -> Res
     let Some(key) = key else {
         let reason = "without a passphrase, whoever can write to the store could run commands in containers";
         return Err(Error::new(ErrorKind::Unsupported, "keep hooks for backup", backup.id.as_str(), reason)
-            .with_hint("set the labels `dory.pre` and `dory.post` on the container instead"));
+            .with_hint("set the labels `dory.pre`, `dory.post` and `dory.dump` on the container instead"));
     };
     SealedHooks::new(key, &backup.id, &backup.server, hooks).map(Some)
 }

@@ -3,16 +3,22 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::task::JoinHandle;
 
 use super::cancel::Cancel;
+use super::{Dory, noise};
+use crate::domain::container::{Container, ContainerState};
+use crate::domain::hook::HookCommand;
 use crate::domain::id::ContainerId;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{Clock, ContainerRuntime, ExecOutcome, ExecRequest, ExecSession};
 
 /// How much of what a command says is kept, in bytes.
 const KEPT: usize = 4096;
+
+/// How much goes through a pipe at once, in bytes.
+const CHUNK: usize = 64 << 10;
 
 /// How many of its last lines.
 const LINES: usize = 20;
@@ -42,6 +48,51 @@ pub(super) struct HookProcess {
     said: Arc<Mutex<Vec<u8>>>,
 }
 
+/// What runs in a container.
+pub(super) struct Task<'a> {
+    pub(super) command: &'a HookCommand,
+    pub(super) user: Option<&'a String>,
+    /// Variables; those without a value are left out.
+    pub(super) environment: &'a [(&'a str, &'a str)],
+}
+
+/// Where a command's input comes from, and where its output goes: from nowhere, and the last of it is kept, unless
+/// somebody says otherwise.
+#[derive(Default)]
+pub(super) struct Pipes {
+    pub(super) input: Option<Box<dyn AsyncRead + Send + Unpin>>,
+    pub(super) output: Option<Box<dyn AsyncWrite + Send + Unpin>>,
+}
+
+impl Dory {
+    /// Starts a command in a container. By a variable of its own all its processes are found again.
+    ///
+    /// # Errors
+    /// The runtime's.
+    pub(super) async fn start_command(
+        &self,
+        container: &ContainerId,
+        task: Task<'_>,
+        pipes: Pipes,
+    ) -> Result<HookProcess> {
+        HookProcess::start(self, container, task, pipes).await
+    }
+
+    /// A container in which commands can run: by its id or, created anew, by its name; the reason why none can otherwise.
+    pub(super) async fn running(&self, container: &Container) -> Result<ContainerId, String> {
+        let runtime = self.runtime().map_err(|error| error.to_string())?;
+        let found = match runtime.inspect_container(container.id.as_str()).await {
+            Err(gone) if gone.kind() == ErrorKind::NotFound => runtime.inspect_container(container.name.as_str()).await,
+            found => found,
+        };
+        match found {
+            Ok(found) if found.state == ContainerState::Running => Ok(found.id),
+            Ok(found) => Err(format!("the container is {}", found.state.as_str())),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
 /// How a command ended.
 pub(super) enum Ended {
     /// With this code, or nobody knows.
@@ -59,21 +110,20 @@ pub(super) enum Ended {
 }
 
 impl HookProcess {
-    /// Starts a command that has `marker` in its environment as `DORY_HOOK`.
-    ///
-    /// # Errors
-    /// The runtime's.
-    pub(super) async fn start(
-        runtime: Arc<dyn ContainerRuntime>,
-        clock: Arc<dyn Clock>,
-        container: &ContainerId,
-        request: ExecRequest,
-        marker: String,
-    ) -> Result<Self> {
+    async fn start(dory: &Dory, container: &ContainerId, task: Task<'_>, pipes: Pipes) -> Result<Self> {
+        let (runtime, clock) = (dory.runtime()?, Arc::clone(&dory.clock));
+        let marker = format!("{:032x}", noise()?);
+        let marked = [("DORY_HOOK", marker.as_str())];
+        let set = marked.iter().chain(task.environment).filter(|(_, value)| !value.is_empty());
+        let request = ExecRequest {
+            command: task.command.argv().to_vec(),
+            user: task.user.cloned(),
+            environment: set.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        };
         let user = request.user.clone();
         let session = runtime.exec(container, request).await?;
         let said = Arc::<Mutex<Vec<u8>>>::default();
-        let run = tokio::spawn(attend(session, Arc::clone(&said)));
+        let run = tokio::spawn(attend(session, pipes, Arc::clone(&said)));
         Ok(Self { runtime, clock, container: container.clone(), user, marker, run, said })
     }
 
@@ -119,7 +169,7 @@ impl HookProcess {
         let command = ["sh", "-c", SIGNAL_MARKED, "sh", &self.marker, signal].map(str::to_owned).into();
         let request = ExecRequest { command, user: self.user.clone(), environment: Vec::new() };
         let session = self.runtime.exec(&self.container, request).await?;
-        let attending = attend(session, Arc::default());
+        let attending = attend(session, Pipes::default(), Arc::default());
         tokio::select! {
             biased;
             ended = attending => ended.map(drop),
@@ -141,13 +191,47 @@ impl HookProcess {
     }
 }
 
-/// Gives a command no input, reads what it says to the end, and waits for its end.
-async fn attend(mut session: Box<dyn ExecSession>, said: Arc<Mutex<Vec<u8>>>) -> Result<ExecOutcome> {
-    drop(session.stdin());
-    if let Some(stdout) = session.stdout() {
+/// Gives a command its input, reads what it says to the end, and waits for its end.
+async fn attend(mut session: Box<dyn ExecSession>, pipes: Pipes, said: Arc<Mutex<Vec<u8>>>) -> Result<ExecOutcome> {
+    let (stdin, stdout) = (session.stdin(), session.stdout());
+    let fed = async {
+        if let Some(stdin) = stdin {
+            feed(pipes.input, stdin).await;
+        }
+        // How long it works on what it was given is its own business.
+        std::future::pending::<()>().await;
+    };
+    let read = async {
+        let Some(mut stdout) = stdout else { return };
+        if let Some(mut output) = pipes.output {
+            // Whoever takes it may have had enough; a command that nobody reads cannot end.
+            let _ = tokio::io::copy(&mut stdout, &mut output).await;
+        }
         keep_last(stdout, &said).await;
+    };
+    // Its output ends with its connection, so nothing can be fed to it any more.
+    tokio::select! {
+        () = read => {}
+        () = fed => {}
     }
     session.wait().await
+}
+
+/// Feeds a command. An input that breaks off is never closed: what the command has by then is not all, and it must not
+/// take it for all. Whoever notices ends it.
+async fn feed(input: Option<Box<dyn AsyncRead + Send + Unpin>>, mut stdin: Box<dyn AsyncWrite + Send + Unpin>) {
+    let Some(mut input) = input else { return };
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        match input.read(&mut chunk).await {
+            Ok(0) => break,
+            // Who does not read its input says why when it ends.
+            Ok(length) if stdin.write_all(&chunk[..length]).await.is_err() => return,
+            Ok(_) => {}
+            Err(_) => std::future::pending().await,
+        }
+    }
+    let _ = stdin.shutdown().await;
 }
 
 async fn keep_last(mut stdout: impl AsyncRead + Unpin, said: &Mutex<Vec<u8>>) {
@@ -159,6 +243,25 @@ async fn keep_last(mut stdout: impl AsyncRead + Unpin, said: &Mutex<Vec<u8>>) {
         let surplus = kept.len().saturating_sub(KEPT);
         kept.drain(..surplus);
     }
+}
+
+impl Ended {
+    /// What came of it, for people; `None` where all is well.
+    pub(super) fn trouble(&self) -> Option<String> {
+        let left = |ended: &bool| if *ended { "was ended" } else { "may still run in the container" };
+        match self {
+            Self::ByItself(Ok(0)) => None,
+            Self::ByItself(Ok(code)) => Some(format!("ended with code {code}")),
+            Self::ByItself(Err(error)) => Some(format!("could not be followed to its end: {}", words(error))),
+            Self::TooLate { ended } => Some(format!("took too long, and {}", left(ended))),
+            Self::Cancelled { ended } => Some(format!("was broken off, and {}", left(ended))),
+        }
+    }
+}
+
+/// An error with its causes, on one line.
+pub(super) fn words(error: &Error) -> String {
+    error.causes().into_iter().fold(error.to_string(), |words, cause| format!("{words}: {}", cause.trim_end()))
 }
 
 fn flat(ended: Result<Result<ExecOutcome>, tokio::task::JoinError>) -> Result<ExecOutcome> {

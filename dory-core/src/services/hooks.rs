@@ -3,17 +3,15 @@
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
+use super::Dory;
 use super::backup::{BackupReport, Planned};
 use super::cancel::Cancel;
-use super::hook_command::{Ended, HookProcess};
+use super::hook_command::{Ended, Pipes, Task, words};
 use super::run_events::{RunEvent, RunEvents};
 use super::run_record::RunStart;
-use super::{Dory, noise};
-use crate::domain::container::ContainerState;
 use crate::domain::hook::{Hook, HookMoment, OnError};
 use crate::domain::id::{ContainerId, ContainerName};
 use crate::error::{Error, ErrorKind, Result};
-use crate::ports::ExecRequest;
 
 /// How one hook went.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -167,7 +165,7 @@ impl HookRun<'_> {
     ) -> Result<HookReport> {
         let container = self.planned.plan.container.clone();
         let started = self.dory.clock.monotonic();
-        let (outcome, said) = match self.running_container().await {
+        let (outcome, said) = match self.dory.running(&self.planned.container).await {
             Err(reason) => (HookOutcome::Skipped { reason }, String::new()),
             Ok(id) => {
                 self.begun |= moment == HookMoment::Pre;
@@ -181,21 +179,6 @@ impl HookRun<'_> {
         Ok(HookReport { moment, container, command: hook.command.to_string(), outcome, elapsed, said })
     }
 
-    /// The container, by its id or, created anew, by its name; the reason why nothing can run in it otherwise.
-    async fn running_container(&self) -> Result<ContainerId, String> {
-        let runtime = self.dory.runtime().map_err(|error| error.to_string())?;
-        let container = &self.planned.container;
-        let found = match runtime.inspect_container(container.id.as_str()).await {
-            Err(gone) if gone.kind() == ErrorKind::NotFound => runtime.inspect_container(container.name.as_str()).await,
-            found => found,
-        };
-        match found {
-            Ok(found) if found.state == ContainerState::Running => Ok(found.id),
-            Ok(found) => Err(format!("the container is {}", found.state.as_str())),
-            Err(error) => Err(error.to_string()),
-        }
-    }
-
     async fn execute(
         &self,
         moment: HookMoment,
@@ -204,22 +187,15 @@ impl HookRun<'_> {
         outcome: &str,
         cancel: &Cancel,
     ) -> Result<(HookOutcome, String)> {
-        let marker = format!("{:032x}", noise()?);
+        let run = self.run.id.to_string();
         let environment = [
-            ("DORY_HOOK", marker.as_str()),
             ("DORY_HOOK_MOMENT", moment.as_str()),
             ("DORY_BACKUP", self.planned.plan.backup.as_str()),
-            ("DORY_RUN", &self.run.id.to_string()),
+            ("DORY_RUN", run.as_str()),
             ("DORY_RUN_OUTCOME", outcome),
         ];
-        let set = environment.into_iter().filter(|(_, value)| !value.is_empty());
-        let request = ExecRequest {
-            command: hook.command.argv().to_vec(),
-            user: hook.user.clone(),
-            environment: set.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-        };
-        let (runtime, clock) = (self.dory.runtime()?, std::sync::Arc::clone(&self.dory.clock));
-        let process = match HookProcess::start(runtime, clock, container, request, marker).await {
+        let task = Task { command: &hook.command, user: hook.user.as_ref(), environment: &environment };
+        let process = match self.dory.start_command(container, task, Pipes::default()).await {
             Ok(process) => process,
             Err(error) => return Ok((HookOutcome::Broken { reason: words(&error) }, String::new())),
         };
@@ -236,8 +212,4 @@ impl HookRun<'_> {
         };
         Ok((outcome, said))
     }
-}
-
-fn words(error: &Error) -> String {
-    error.causes().into_iter().fold(error.to_string(), |words, cause| format!("{words}: {}", cause.trim_end()))
 }

@@ -61,6 +61,11 @@ impl Dory {
         Ok(opens_a_window && self.engine(plan.policy.engine)?.freezes(&plan.policy.engine_options))
     }
 
+    /// Whether a helper needs a place to keep things aside. An engine may need one for a dump, too.
+    pub(super) fn needs_scratch(&self, plan: &BackupPlan) -> Result<bool> {
+        Ok(plan.policy.hooks.dump.is_some() || self.freezes(plan)?)
+    }
+
     /// What the engine has to do for the point `id` of `planned`.
     pub(super) fn pass<'a>(
         &self,

@@ -8,10 +8,11 @@ use tokio::io::AsyncWrite;
 use super::helper::{HelperPurpose, RunningHelper};
 use super::{Dory, noise};
 use crate::domain::backup::{Backup, PointChoice};
+use crate::domain::dump::{FOLDER, path_of};
 use crate::domain::entry_path::EntryPath;
 use crate::domain::id::RunId;
 use crate::domain::policy::EngineKind;
-use crate::domain::restore_point::RestorePoint;
+use crate::domain::restore_point::{PointDump, RestorePoint};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{FileEntry, FileKind, OpenMode, Repository};
 
@@ -35,7 +36,7 @@ impl Reader {
 
 impl Dory {
     /// What is in a folder of a point, by the paths that the container saw: `/var/lib/postgresql/data`. The path `/`
-    /// lists the point's mounts.
+    /// lists the point's mounts and dumps; a dump is `dumps/postgres.sql`, which is no path of a container's.
     ///
     /// # Errors
     /// `NotFound` for the backup, the point, or the path; the store's and the engine's.
@@ -49,7 +50,8 @@ impl Dory {
         let backup = self.find_backup(reference).await?;
         let point = backup.find_whole_point(choice)?;
         if path == Path::new("/") && !recursive {
-            return Ok(point.mounts.iter().map(|mount| mount_entry(&mount.destination)).collect());
+            let mounts = point.mounts.iter().map(|mount| mount_entry(&mount.destination));
+            return Ok(mounts.chain(point.dumps.iter().map(dump_entry)).collect());
         }
         let folder = if path == Path::new("/") { EntryPath::default() } else { in_snapshot(point, path)? };
         let reader = self.open_reader(&backup, point.engine).await?;
@@ -114,11 +116,25 @@ fn mount_entry(destination: &Path) -> FileEntry {
     }
 }
 
+fn dump_entry(dump: &PointDump) -> FileEntry {
+    FileEntry {
+        path: EntryPath::new(path_of(&dump.name)),
+        kind: FileKind::File,
+        bytes: Some(dump.bytes),
+        ..mount_entry(Path::new(""))
+    }
+}
+
 /// Where a path of the container is in the snapshot: in the mount whose destination is the longest that holds it.
 fn in_snapshot(point: &RestorePoint, path: &Path) -> Result<EntryPath> {
+    if path.starts_with(FOLDER) && !point.dumps.is_empty() {
+        return Ok(EntryPath::new(path));
+    }
     let holding = point.mounts.iter().filter(|mount| path.starts_with(&mount.destination));
     let Some(mount) = holding.max_by_key(|mount| mount.destination.components().count()) else {
-        let mounts: Vec<_> = point.mounts.iter().map(|mount| format!("`{}`", mount.destination.display())).collect();
+        let mounts = point.mounts.iter().map(|mount| mount.destination.clone());
+        let all = mounts.chain(point.dumps.iter().map(|dump| path_of(&dump.name)));
+        let mounts: Vec<_> = all.map(|place| format!("`{}`", place.display())).collect();
         let reason = "no mount of the restore point holds it";
         return Err(Error::new(ErrorKind::NotFound, "find path", path.display().to_string(), reason)
             .with_hint(format!("the point holds {}", mounts.join(", "))));

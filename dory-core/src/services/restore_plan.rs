@@ -11,7 +11,7 @@ use super::claim::Claim;
 use super::guard::Guarding;
 use crate::domain::backup::{Backup, PointChoice};
 use crate::domain::container::{Container, MountKind};
-use crate::domain::id::{BackupId, ContainerName, MountKey, PointId, VolumeName};
+use crate::domain::id::{BackupId, ContainerName, DumpName, MountKey, PointId, VolumeName};
 use crate::domain::plan::{Access, DataUse, Quiet, StartRules, choose_mounts, choose_quiet, mount_key};
 use crate::domain::restore_point::{PointMount, RestorePoint};
 use crate::error::{Error, ErrorKind, Result};
@@ -109,6 +109,9 @@ pub struct RestorePlan {
     pub mounts: Vec<MountRestore>,
     /// Destinations of the point that are not restored.
     pub not_restored: Vec<PathBuf>,
+    /// Dumps that the point holds too, and that a restore of mounts does not load.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dumps: Vec<DumpName>,
     /// Patterns of what the backup left out: what they cover stays as it is.
     pub left_alone: Vec<String>,
     /// Who is stopped meanwhile, in the order they start again.
@@ -155,6 +158,16 @@ impl Dory {
     pub(super) async fn plan_restore_in_full(&self, choice: &RestoreChoice) -> Result<PlannedRestore> {
         let backup = self.find_backup(&choice.backup).await?;
         let point = backup.find_whole_point(&choice.point)?.clone();
+        if point.mounts.is_empty() {
+            let reason = "it holds dumps and no volumes";
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "restore volumes from point",
+                point.id.to_string(),
+                reason,
+            )
+            .with_hint(format!("`dory restore {} --at {} --dump` loads a dump", backup.id, point.id)));
+        }
         let container = self.target_of(choice, &backup, &point).await?;
         let forbidden = self.forbidden().await?;
         let (available, left_out) =
@@ -210,6 +223,7 @@ impl Dory {
             target: container.as_ref().map(|container| container.name.clone()),
             mounts,
             not_restored,
+            dumps: point.dumps.iter().map(|dump| dump.name.clone()).collect(),
             left_alone: point.exclude.clone(),
             quiet,
             home,
@@ -219,7 +233,7 @@ impl Dory {
     }
 
     /// The container to restore into; `None` where every mount is mapped to a volume and none was named.
-    async fn target_of(
+    pub(super) async fn target_of(
         &self,
         choice: &RestoreChoice,
         backup: &Backup,
@@ -279,7 +293,7 @@ impl Dory {
     }
 
     /// The backup that the target's data belongs to: its own, known or new; without a target, the restored one.
-    async fn home_of(&self, container: Option<&Container>, backup: &Backup) -> Result<BackupId> {
+    pub(super) async fn home_of(&self, container: Option<&Container>, backup: &Backup) -> Result<BackupId> {
         let Some(container) = container else { return Ok(backup.id.clone()) };
         let backups = self.catalog.backups().await?.backups;
         Ok(match self.backup_of(container, &backups) {

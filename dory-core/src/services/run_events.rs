@@ -10,8 +10,9 @@ use super::hooks::HookReport;
 use super::mount_state::MountState;
 use crate::domain::event::{Progress, Warning};
 use crate::domain::hook::HookMoment;
-use crate::domain::id::ContainerName;
+use crate::domain::id::{ContainerName, DumpName};
 use crate::domain::policy::StopMode;
+use crate::domain::restore_point::PointDump;
 use crate::error::ErrorRecord;
 use crate::ports::{EngineEvent, Events};
 
@@ -68,6 +69,17 @@ pub enum RunEvent {
     },
     /// A command of the user's ended, or was skipped.
     HookEnded(HookReport),
+    /// A dump begins.
+    DumpStarted {
+        /// In which container.
+        container: ContainerName,
+        /// The file it becomes.
+        name: DumpName,
+        /// What makes it, as people write it.
+        how: String,
+    },
+    /// A dump was taken.
+    DumpTaken(PointDump),
     /// A restore went on with a mount.
     Mount {
         /// Which, by where its container sees it.
@@ -87,6 +99,10 @@ pub enum RunEvent {
 pub enum Phase {
     /// Image, helper, repository, key: everything that can fail without harm.
     Prepare,
+    /// Dumps are taken, with everything running.
+    Dump,
+    /// A dump is loaded, with everything running.
+    Load,
     /// The engine reads ahead, with everything running.
     Warm,
     /// The engine keeps aside what changed, while containers stand still.
@@ -111,6 +127,8 @@ impl Phase {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Prepare => "preparing",
+            Self::Dump => "dumping",
+            Self::Load => "loading the dump",
             Self::Warm => "reading ahead",
             Self::Freeze => "keeping changes aside",
             Self::Store => "storing",

@@ -54,6 +54,8 @@ fn lines_of(event: &RunEvent) -> Vec<String> {
         RunEvent::HookEnded(report) => {
             return [report.line()].into_iter().chain(report.said.lines().map(|line| format!("    {line}"))).collect();
         }
+        RunEvent::DumpStarted { container, name, how } => format!("dumping {container} to {name}: {how}"),
+        RunEvent::DumpTaken(dump) => format!("{} holds {} bytes", dump.name, dump.bytes),
         RunEvent::Mount { mount, state } => format!("{} {}", mount.display(), state.as_str()),
         RunEvent::Warning(warning) => format!("{} {}: {}", warning.path, warning.kind.as_str(), warning.detail),
     };

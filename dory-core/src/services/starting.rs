@@ -52,6 +52,10 @@ impl Dory {
 
     async fn plan_of_now(&self, planned: &Planned, all: &[Container]) -> Result<BackupPlan> {
         let plan = planned.plan.clone();
+        if plan.mounts.is_empty() {
+            // Nothing but a dump is taken: nobody stands still for it.
+            return Ok(plan);
+        }
         let data_use = DataUse {
             target: Some(&planned.container),
             data: &plan.mounts,

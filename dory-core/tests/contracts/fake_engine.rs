@@ -10,7 +10,7 @@ use dory_testkit::contracts::backup_engine::Subject;
 use dory_testkit::fakes::FakeEngine;
 use futures_util::future::BoxFuture;
 
-fn repository() -> RepositorySpec {
+pub(super) fn repository() -> RepositorySpec {
     let store = StoreAccess {
         url: "gs://bucket/fleet".parse().unwrap(),
         credentials: StoreCredentials::Ambient,

@@ -1,5 +1,6 @@
 //! Every implementation of a port, enrolled in the testkit's suite for it. One file an implementation.
 
+mod agent;
 #[cfg(feature = "object-store")]
 mod catalog;
 #[cfg(feature = "object-store")]

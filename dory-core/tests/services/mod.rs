@@ -4,6 +4,8 @@ mod backing_up;
 mod bench;
 mod catalog_calls;
 mod damaged;
+mod dumping;
+mod dumps_loaded;
 mod engine_options;
 mod freezing;
 mod guarded;

@@ -9,11 +9,11 @@ use dory_core::domain::entry_path::EntryPath;
 use dory_core::domain::id::{MountKey, SnapshotId};
 use dory_core::domain::policy::EngineKind;
 use dory_core::ports::{
-    BackupEngine, Capabilities, Events, FileEntry, FreezeReport, OpenMode, PruneReport, Repository, RepositorySpec,
-    RepositoryStats, RestoreReport, RestoreRequest, Snapshot, SnapshotReport, SnapshotRequest, UndoRequest,
-    VerifyDepth, VerifyReport, WarmReport,
+    BackupEngine, Capabilities, DumpRequest, Events, FileEntry, FreezeReport, OpenMode, PruneReport, Repository,
+    RepositorySpec, RepositoryStats, RestoreReport, RestoreRequest, Snapshot, SnapshotReport, SnapshotRequest,
+    UndoRequest, VerifyDepth, VerifyReport, WarmReport,
 };
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::plan::Outcome;
 use super::{Faulty, FaultyPort};
@@ -24,6 +24,7 @@ impl FaultyPort for dyn BackupEngine {
         "open",
         "warm",
         "freeze",
+        "take_dump",
         "backup",
         "restore",
         "check_restorable",
@@ -83,6 +84,15 @@ impl Repository for Faulty<dyn Repository> {
 
     async fn freeze(&self, events: &Events) -> Result<FreezeReport> {
         self.run("freeze", || self.inner.freeze(events)).await
+    }
+
+    async fn take_dump(
+        &self,
+        request: &DumpRequest,
+        content: &mut (dyn AsyncRead + Send + Unpin),
+        events: &Events,
+    ) -> Result<u64> {
+        self.run("take_dump", || self.inner.take_dump(request, content, events)).await
     }
 
     async fn backup(&self, request: &SnapshotRequest, events: &Events) -> Result<SnapshotReport> {

@@ -29,6 +29,7 @@ mod book;
 mod child;
 mod collection;
 mod command;
+mod dumps;
 mod exit;
 mod files;
 mod log;

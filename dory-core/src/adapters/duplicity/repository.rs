@@ -3,9 +3,10 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::ahead::Staged;
+use super::dumps::DumpFolder;
 use super::exit::Phase;
 use super::look::Look;
 use super::names::SetTime;
@@ -15,8 +16,8 @@ use crate::domain::entry_path::EntryPath;
 use crate::domain::id::{MountKey, SnapshotId};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{
-    Events, FileEntry, FreezeReport, PruneReport, Repository, RepositoryStats, RestoreReport, RestoreRequest, Snapshot,
-    SnapshotReport, SnapshotRequest, UndoRequest, VerifyDepth, VerifyReport, WarmReport,
+    DumpRequest, Events, FileEntry, FreezeReport, PruneReport, Repository, RepositoryStats, RestoreReport,
+    RestoreRequest, Snapshot, SnapshotReport, SnapshotRequest, UndoRequest, VerifyDepth, VerifyReport, WarmReport,
 };
 
 /// One open repository: its key is proven.
@@ -27,11 +28,13 @@ pub(super) struct DuplicityRepository {
     newest: Mutex<Option<SetTime>>,
     /// The copy that the option `staged` asks for.
     staged: Mutex<Option<Staged>>,
+    /// The folder with the dumps that the next set is to hold.
+    pub(super) dumps: Mutex<Option<DumpFolder>>,
 }
 
 impl DuplicityRepository {
     pub(super) fn new(session: Arc<Session>, look: &Look) -> Self {
-        let repository = Self { session, newest: Mutex::new(None), staged: Mutex::new(None) };
+        let repository = Self { session, newest: Mutex::new(None), staged: Mutex::new(None), dumps: Mutex::new(None) };
         repository.saw_all(look);
         repository
     }
@@ -106,13 +109,22 @@ impl Repository for DuplicityRepository {
         self.copy_changes(events).await
     }
 
+    async fn take_dump(
+        &self,
+        request: &DumpRequest,
+        content: &mut (dyn AsyncRead + Send + Unpin),
+        events: &Events,
+    ) -> Result<u64> {
+        self.write_dump(request, content, events).await
+    }
+
     async fn backup(&self, request: &SnapshotRequest, events: &Events) -> Result<SnapshotReport> {
         let last = LastTold::default();
         let heard = last.listen(events);
-        let request = self.sources_of(request)?;
+        let request = self.with_dumps(self.sources_of(request)?);
         let made = self.make_set(&request, &heard);
         let report = keep_telling(events, &*self.session.settings.clock, made, &last).await?;
-        drop(self.take_staged());
+        drop((self.take_staged(), self.take_dumps()));
         Ok(report)
     }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
 use super::stage::STAGE_PREFIX;
+use crate::domain::dump;
 use crate::domain::restore_point::MountSize;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{MountFolder, SnapshotRequest};
@@ -44,9 +45,15 @@ pub(super) fn scan(root: &Path, request: &SnapshotRequest) -> Result<Scan> {
             .with_source(error)
     })?;
     let mut found = Scan::default();
+    let nothing = Gitignore::empty();
     for source in &request.sources {
         let before = (found.entries, found.bytes);
-        scan_source(root, source, &patterns, &mut found);
+        // Patterns are about the container's paths, and a dump is asked for by itself.
+        let is_dumps = source.key.as_str() == dump::FOLDER;
+        scan_source(root, source, if is_dumps { &nothing } else { &patterns }, &mut found);
+        if is_dumps {
+            continue;
+        }
         found.mounts.push(MountSize {
             key: source.key.clone(),
             // The source itself does not count.

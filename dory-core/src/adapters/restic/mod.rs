@@ -7,10 +7,12 @@
 mod backend;
 mod backup;
 mod browse;
+mod dumps;
 mod engine;
 mod fetch;
 mod freeze;
 mod go_mode;
+mod graft;
 mod keep;
 mod lock;
 mod measured;
@@ -25,5 +27,6 @@ mod soundness;
 mod source;
 mod translate;
 mod warm;
+mod with_dumps;
 
 pub use engine::{Connect, ResticEngine};

@@ -6,17 +6,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use rustic_core::repofile::MasterKey;
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::backend::{Location, StoreBackend};
+use super::dumps::Dump;
 use super::warm::Warmed;
-use super::{backup, browse, freeze, keep, prove, restore, warm};
+use super::{backup, browse, dumps, freeze, keep, prove, restore, warm};
 use crate::domain::entry_path::EntryPath;
 use crate::domain::id::{MountKey, SnapshotId};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{
-    Events, FileEntry, FreezeReport, PruneReport, Repository, RepositoryStats, RestoreReport, RestoreRequest, Snapshot,
-    SnapshotReport, SnapshotRequest, UndoRequest, VerifyDepth, VerifyReport, WarmReport,
+    DumpRequest, Events, FileEntry, FreezeReport, PruneReport, Repository, RepositoryStats, RestoreReport,
+    RestoreRequest, Snapshot, SnapshotReport, SnapshotRequest, UndoRequest, VerifyDepth, VerifyReport, WarmReport,
 };
 use crate::source::Ended;
 
@@ -26,6 +27,8 @@ pub(super) struct ResticRepository {
     key: MasterKey,
     /// What the last hot pass left for the cold one, and that for the snapshot.
     warmed: Arc<Mutex<Option<Warmed>>>,
+    /// The dumps that the next snapshot is to hold.
+    dumps: Arc<Mutex<Vec<Dump>>>,
 }
 
 /// What one piece of work needs of a repository.
@@ -44,7 +47,7 @@ impl Session {
 
 impl ResticRepository {
     pub(super) fn new(location: Location, key: MasterKey) -> Self {
-        Self { location, key, warmed: Arc::default() }
+        Self { location, key, warmed: Arc::default(), dumps: Arc::default() }
     }
 
     /// Runs `work` aside. If nobody waits for it any more, its next use of the store fails, and so it ends.
@@ -102,18 +105,40 @@ impl Repository for ResticRepository {
         self.run("freeze for", move |session| freeze::run(session, &events, &mut lock(&warmed))).await
     }
 
+    async fn take_dump(
+        &self,
+        request: &DumpRequest,
+        content: &mut (dyn AsyncRead + Send + Unpin),
+        events: &Events,
+    ) -> Result<u64> {
+        let (name, events, taken) = (request.name.clone(), events.clone(), Arc::clone(&self.dumps));
+        let (sender, receiver) = dumps::pieces();
+        let work = self.run("take a dump into", move |session| {
+            let (dump, length) = dumps::take(session, &name, receiver, &events)?;
+            let mut taken = lock(&taken);
+            taken.retain(|other| other.name() != dump.name());
+            taken.push(dump);
+            Ok(length)
+        });
+        let (length, ()) = tokio::join!(work, dumps::pass_on(content, sender));
+        length
+    }
+
     async fn backup(&self, request: &SnapshotRequest, events: &Events) -> Result<SnapshotReport> {
         let (request, events, warmed) = (request.clone(), events.clone(), Arc::clone(&self.warmed));
+        let dumps = Arc::clone(&self.dumps);
         self.run("back up to", move |session| {
-            let warmed = &mut *lock(&warmed);
-            match warmed.as_ref().and_then(Warmed::frozen) {
+            let (warmed, dumps) = (&mut *lock(&warmed), &mut *lock(&dumps));
+            let report = match warmed.as_ref().and_then(Warmed::frozen) {
                 Some(frozen) => {
-                    let report = backup::run_frozen(session, &request, &events, &frozen)?;
+                    let report = backup::run_frozen(session, &request, &events, &frozen, dumps)?;
                     *warmed = None;
-                    Ok(report)
+                    report
                 }
-                None => backup::run(session, &request, &events),
-            }
+                None => backup::run(session, &request, &events, dumps)?,
+            };
+            dumps.clear();
+            Ok(report)
         })
         .await
     }

@@ -16,13 +16,21 @@ const COMPRESSED: u8 = 2;
 
 /// A file's bytes as they are stored: encrypted, and not compressed, which every version of the format reads.
 pub(super) fn seal(key: &MasterKey, content: &impl Serialize) -> Result<Vec<u8>> {
-    let failed = |reason: &str| Error::new(ErrorKind::Internal, "encrypt", "repository file", reason);
     let text = serde_json::to_vec(content).map_err(|error| failed("it cannot be written").with_source(error))?;
+    seal_bytes(key, &text)
+}
+
+/// Bytes as they are stored.
+pub(super) fn seal_bytes(key: &MasterKey, text: &[u8]) -> Result<Vec<u8>> {
     let mut nonce = [0; NONCE];
     getrandom::fill(&mut nonce).map_err(|error| failed("the system gives no noise").with_source(error.to_string()))?;
-    let sealed = cipher(key).and_then(|cipher| cipher.encrypt(Nonce::from_slice(&nonce), text.as_slice()).ok());
+    let sealed = cipher(key).and_then(|cipher| cipher.encrypt(Nonce::from_slice(&nonce), text).ok());
     let sealed = sealed.ok_or_else(|| failed("the key is none"))?;
     Ok([nonce.as_slice(), &sealed].concat())
+}
+
+fn failed(reason: &str) -> Error {
+    Error::new(ErrorKind::Internal, "encrypt", "repository file", reason)
 }
 
 /// Reads a stored file; `None` for what this key did not encrypt, or what has another form.

@@ -9,7 +9,7 @@ use rustic_core::repofile::SnapshotFile;
 use rustix::fs::OFlags;
 
 use super::backend::StoreBackend;
-use super::backup::{archive, index_files, summary};
+use super::backup::{Reading, archive, index_files, summary};
 use super::lock::{Lock, Share};
 use super::progress::Tally;
 use super::repository::Session;
@@ -97,7 +97,8 @@ pub(super) fn run(
     let source = VolumeSource::new(mounts.clone(), ledger.clone(), session.ended()).recording(record);
     session.backend.hold_snapshots();
     let snapshot = tally.told_to(events, || {
-        let snapshot = archive(session, &tally, request, parent.as_ref(), &source)?;
+        let snapshot =
+            archive(session, &tally, &Reading { request, parents: parent.as_slice(), has_dumps: false }, &source)?;
         read_lively(session, &mounts, &manifest);
         Ok::<_, Error>(snapshot)
     })?;

@@ -6,9 +6,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use dory_core::domain::entry_path::EntryPath;
-use dory_core::ports::Events;
+use dory_core::domain::id::DumpName;
+use dory_core::ports::{DumpRequest, Events};
 use dory_testkit::fixtures::{Aspects, diff_trees, noise, snapshot_tree};
 use dory_testkit::live::or_skip;
+use tokio::io::AsyncWriteExt;
 
 use super::{Place, TemporaryMount, listening, reading, writing};
 
@@ -74,6 +76,29 @@ async fn much_data_comes_back_in_little_memory() {
     assert!(used < MEMORY, "the restore took {} MiB", used >> 20);
     let differences = diff_trees(&snapshot_tree(&source), &snapshot_tree(&target), Aspects::ALL);
     assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_dump_is_taken_in_little_memory() {
+    const LENGTH: u64 = 400 << 20;
+    let place = Place::new().await;
+    fs::write(place.folder("source").join("file"), "x").unwrap();
+    // Noise that does not repeat within a chunk, made as it is read.
+    let (mut write, mut read) = tokio::io::duplex(64 << 10);
+    let writing = tokio::spawn(async move {
+        for part in 0..LENGTH >> 20 {
+            write.write_all(&noise(1 << 20, part)).await.unwrap();
+        }
+    });
+    let Some(memory) = Memory::measured() else { return };
+    let request = DumpRequest { name: DumpName::parse("long").unwrap(), scratch: None };
+    let length = place.repository.take_dump(&request, &mut read, &Events::ignored()).await.unwrap();
+    writing.await.unwrap();
+    let used = memory.used();
+    assert_eq!(length, LENGTH);
+    assert!(used < MEMORY, "the dump took {} MiB", used >> 20);
+    let report = place.repository.backup(&reading(&place.folder("source")), &Events::ignored()).await.unwrap();
+    assert_eq!(report.bytes, LENGTH + 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,7 @@
 
 mod backing_up;
 mod browsing;
+mod dumping;
 mod freezing;
 mod keeping;
 mod opening;
@@ -14,6 +15,7 @@ mod scene;
 
 pub use backing_up::*;
 pub use browsing::*;
+pub use dumping::*;
 pub use freezing::*;
 pub use keeping::*;
 pub use opening::*;
@@ -51,6 +53,12 @@ macro_rules! backup_engine_contract {
             passes_may_be_repeated
             a_file_that_changes_during_a_hot_pass_is_right
             a_freeze_is_of_what_was_read_ahead
+
+            dumps_are_files_of_the_next_snapshot_alone
+            a_frozen_snapshot_holds_dumps_too
+            a_dump_needs_no_mounts
+            a_dump_that_breaks_off_is_in_no_snapshot
+            a_later_dump_of_a_name_takes_its_place
 
             what_the_snapshot_does_not_hold_is_removed_if_asked
             one_mount_of_two_is_restored_alone

@@ -10,15 +10,16 @@ use std::time::{Duration, SystemTime};
 
 use dory_core::domain::entry_path::EntryPath;
 use dory_core::domain::event::{Progress, Warning};
-use dory_core::domain::id::{MountKey, SnapshotId};
+use dory_core::domain::id::{DumpName, MountKey, SnapshotId};
 use dory_core::error::Result;
 use dory_core::ports::{
-    BackupEngine, EngineEvent, Events, FileEntry, MountFolder, OpenMode, Repository, RepositorySpec, RestoreReport,
-    RestoreRequest, SnapshotReport, SnapshotRequest,
+    BackupEngine, DumpRequest, EngineEvent, Events, FileEntry, MountFolder, OpenMode, Repository, RepositorySpec,
+    RestoreReport, RestoreRequest, SnapshotReport, SnapshotRequest,
 };
 use futures_util::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use tempfile::TempDir;
+use tokio::io::AsyncRead;
 
 use crate::contracts::objects::{FolderObjects, StoreObjects, flip_a_byte};
 use crate::fixtures::{Aspects, ReadOnlyMount, diff_trees, snapshot_tree};
@@ -190,6 +191,12 @@ impl Scene {
         let mut request = self.request(sources);
         request.parent = Some(parent.snapshot.clone());
         self.try_backup(&request).await.unwrap()
+    }
+
+    /// Takes a dump.
+    pub(super) async fn try_dump(&self, name: &str, content: &mut (dyn AsyncRead + Send + Unpin)) -> Result<u64> {
+        let request = DumpRequest { name: DumpName::parse(name).unwrap(), scratch: Some(self.folder("scratch")) };
+        self.repository.take_dump(&request, content, &self.events()).await
     }
 
     pub(super) async fn try_restore(

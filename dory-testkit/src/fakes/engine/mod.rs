@@ -1,5 +1,6 @@
 //! A backup engine that keeps everything in memory.
 
+mod dumps;
 mod frozen;
 mod node;
 mod reading;

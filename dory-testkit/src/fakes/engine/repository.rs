@@ -9,14 +9,15 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use dory_core::domain::entry_path::EntryPath;
 use dory_core::domain::event::Progress;
-use dory_core::domain::id::{MountKey, SnapshotId};
+use dory_core::domain::id::{DumpName, MountKey, SnapshotId};
 use dory_core::domain::restore_point::MountSize;
 use dory_core::ports::{
-    Capabilities, Events, FileEntry, FreezeReport, PruneReport, Repository, RepositoryStats, RestoreReport,
-    RestoreRequest, Snapshot, SnapshotReport, SnapshotRequest, UndoRequest, VerifyDepth, VerifyReport, WarmReport,
+    Capabilities, DumpRequest, Events, FileEntry, FreezeReport, PruneReport, Repository, RepositoryStats,
+    RestoreReport, RestoreRequest, Snapshot, SnapshotReport, SnapshotRequest, UndoRequest, VerifyDepth, VerifyReport,
+    WarmReport,
 };
 use dory_core::{Error, ErrorKind, Result};
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::frozen::Passes;
@@ -24,7 +25,7 @@ use super::node::{BlobId, Node};
 use super::reading::{Reader, patterns};
 use super::vault::Kept;
 use super::writing::Writer;
-use super::{PORT, Shared};
+use super::{PORT, Shared, lock};
 use crate::fakes::journal::Pending;
 
 /// One opening of a repository.
@@ -38,11 +39,14 @@ pub(super) struct FakeRepository {
     turn: RwLock<()>,
     /// `None` where there are no hot and cold passes.
     pub(super) passes: Option<Mutex<Passes>>,
+    /// The dumps that the next snapshot is to hold.
+    pub(super) dumps: Mutex<BTreeMap<DumpName, Vec<u8>>>,
 }
 
 impl FakeRepository {
     pub(super) fn new(shared: Arc<Shared>, place: String, name: String, capabilities: Capabilities) -> Self {
-        Self { shared, place, name, capabilities, turn: RwLock::new(()), passes: Some(Mutex::default()) }
+        let (turn, passes) = (RwLock::new(()), Some(Mutex::default()));
+        Self { shared, place, name, capabilities, turn, passes, dumps: Mutex::default() }
     }
 
     pub(super) fn without_freezing(self) -> Self {
@@ -66,6 +70,18 @@ impl FakeRepository {
         Error::new(ErrorKind::Internal, "use repository", &self.name, format!("`{method}` overlaps another call"))
     }
 
+    fn check_keys(&self, request: &SnapshotRequest) -> Result<()> {
+        let sources = &request.sources;
+        if sources.is_empty() && lock(&self.dumps).is_empty() {
+            return Err(Error::invalid("sources", "", "there is nothing to read"));
+        }
+        let twice = (1..sources.len()).find(|at| sources[..*at].iter().any(|other| other.key == sources[*at].key));
+        match twice {
+            None => Ok(()),
+            Some(at) => Err(Error::invalid("sources", sources[at].key.as_str(), "two sources have this key")),
+        }
+    }
+
     fn snapshot(&self, id: &SnapshotId) -> Result<Kept> {
         self.shared.with_vault(&self.place, |vault| vault.find(id).cloned())
     }
@@ -77,7 +93,7 @@ impl FakeRepository {
         events: &Events,
         keep: &(dyn Fn(Vec<u8>) -> Result<BlobId> + Send + Sync),
     ) -> Result<(BTreeMap<EntryPath, Node>, Progress)> {
-        check_keys(request)?;
+        self.check_keys(request)?;
         let mut reader = Reader {
             exclude: patterns(&request.exclude)?,
             events,
@@ -114,6 +130,11 @@ impl FakeRepository {
             }
         };
         let mounts = request.sources.iter().map(|source| size_of(&source.key, &nodes)).collect();
+        let dumps = self.dump_nodes(&stored)?;
+        let (mut nodes, mut progress) = (nodes, progress);
+        progress.files += dumps.len() as u64;
+        progress.bytes += dumps.values().map(Node::bytes).sum::<u64>();
+        nodes.extend(dumps);
         self.shared.with_vault(&self.place, |vault| {
             // A parent that is gone is no reason to fail: everything then counts as new.
             let parent = request.parent.as_ref().and_then(|id| vault.find(id).ok());
@@ -122,6 +143,7 @@ impl FakeRepository {
                 node.blob().is_some() && before.and_then(Node::blob) != node.blob()
             };
             let files_changed = nodes.iter().filter(|(path, node)| changed(path, node)).count() as u64;
+            lock(&self.dumps).clear();
             Ok(SnapshotReport {
                 snapshot: vault.add(request, nodes),
                 files: progress.files,
@@ -187,18 +209,6 @@ impl std::fmt::Debug for FakeRepository {
     }
 }
 
-fn check_keys(request: &SnapshotRequest) -> Result<()> {
-    let sources = &request.sources;
-    if sources.is_empty() {
-        return Err(Error::invalid("sources", "", "there is nothing to read"));
-    }
-    let twice = (1..sources.len()).find(|at| sources[..*at].iter().any(|other| other.key == sources[*at].key));
-    match twice {
-        None => Ok(()),
-        Some(at) => Err(Error::invalid("sources", sources[at].key.as_str(), "two sources have this key")),
-    }
-}
-
 fn size_of(key: &MountKey, nodes: &BTreeMap<EntryPath, Node>) -> MountSize {
     let own = |path: &EntryPath| path.as_path().starts_with(key.as_str());
     let own = nodes.iter().filter(|(path, _)| own(path));
@@ -230,6 +240,20 @@ impl Repository for FakeRepository {
             Err(error) => return call.end(Err(error)),
         };
         call.end(self.keep_aside(events).await)
+    }
+
+    async fn take_dump(
+        &self,
+        request: &DumpRequest,
+        content: &mut (dyn AsyncRead + Send + Unpin),
+        events: &Events,
+    ) -> Result<u64> {
+        let call = self.begin("take_dump", request.name.as_str());
+        let _turn = match self.alone("take_dump") {
+            Ok(turn) => turn,
+            Err(error) => return call.end(Err(error)),
+        };
+        call.end(self.keep_dump(request, content, events).await)
     }
 
     async fn backup(&self, request: &SnapshotRequest, events: &Events) -> Result<SnapshotReport> {

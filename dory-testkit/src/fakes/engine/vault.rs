@@ -5,6 +5,7 @@ use std::path::{Component, Path};
 
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
+use dory_core::domain::dump;
 use dory_core::domain::entry_path::EntryPath;
 use dory_core::domain::id::{MountKey, SnapshotId};
 use dory_core::domain::secret::Secret;
@@ -91,7 +92,10 @@ impl Vault {
         self.made += 1;
         let digest = Sha256::digest(format!("{} {} {}", self.made, request.taken_at, request.tags.join(" ")));
         let id = SnapshotId::parse(HEXLOWER.encode(&digest)).expect("hex digits");
-        let mounts = request.sources.iter().map(|source| source.key.clone()).collect();
+        let mut mounts: Vec<_> = request.sources.iter().map(|source| source.key.clone()).collect();
+        if nodes.contains_key(&EntryPath::new(dump::FOLDER)) {
+            mounts.push(dump::folder_key());
+        }
         let (taken_at, tags) = (request.taken_at, request.tags.clone());
         self.snapshots.push(Kept { id: id.clone(), mounts, nodes, taken_at, tags, chain });
         self.snapshots.sort_by_key(|snapshot| snapshot.taken_at);

@@ -13,13 +13,13 @@ use dory_core::domain::id::{MountKey, RunId, SnapshotId};
 use dory_core::domain::policy::EngineKind;
 use dory_core::domain::store_url::StoreUrl;
 use dory_core::ports::{
-    BackupEngine, Capabilities, Clock, ContainerRuntime, Events, FileEntry, FreezeReport, HelperNetwork, HelperRole,
-    MountFolder, OpenMode, PruneReport, Repository, RepositorySpec, RepositoryStats, RestoreReport, RestoreRequest,
-    Snapshot, SnapshotReport, SnapshotRequest, UndoRequest, VerifyDepth, VerifyReport, WarmReport,
+    BackupEngine, Capabilities, Clock, ContainerRuntime, DumpRequest, Events, FileEntry, FreezeReport, HelperNetwork,
+    HelperRole, MountFolder, OpenMode, PruneReport, Repository, RepositorySpec, RepositoryStats, RestoreReport,
+    RestoreRequest, Snapshot, SnapshotReport, SnapshotRequest, UndoRequest, VerifyDepth, VerifyReport, WarmReport,
 };
 use dory_core::{Error, ErrorKind, Result};
 use futures_util::FutureExt;
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::helper::{HelperIo, HelperProgram, HelperView};
 
@@ -147,14 +147,18 @@ impl MountedRepository {
     }
 
     fn map_request(&self, request: &SnapshotRequest) -> Result<SnapshotRequest> {
-        let scratch = match &request.scratch {
+        let scratch = self.map_scratch(request.scratch.as_deref())?;
+        Ok(SnapshotRequest { sources: self.map(&request.sources)?, scratch, ..request.clone() })
+    }
+
+    fn map_scratch(&self, scratch: Option<&Path>) -> Result<Option<PathBuf>> {
+        match scratch {
             Some(scratch) if !self.view.may_write(scratch) => {
                 let path = scratch.display().to_string();
-                return Err(Error::new(ErrorKind::PermissionDenied, "write to", path, "the helper may only read it"));
+                Err(Error::new(ErrorKind::PermissionDenied, "write to", path, "the helper may only read it"))
             }
-            scratch => scratch.as_ref().and_then(|scratch| self.view.real_path(scratch)),
-        };
-        Ok(SnapshotRequest { sources: self.map(&request.sources)?, scratch, ..request.clone() })
+            scratch => Ok(scratch.and_then(|scratch| self.view.real_path(scratch))),
+        }
     }
 }
 
@@ -171,6 +175,16 @@ impl Repository for MountedRepository {
 
     async fn freeze(&self, events: &Events) -> Result<FreezeReport> {
         self.repository.freeze(events).await
+    }
+
+    async fn take_dump(
+        &self,
+        request: &DumpRequest,
+        content: &mut (dyn AsyncRead + Send + Unpin),
+        events: &Events,
+    ) -> Result<u64> {
+        let scratch = self.map_scratch(request.scratch.as_deref())?;
+        self.repository.take_dump(&DumpRequest { scratch, ..request.clone() }, content, events).await
     }
 
     async fn backup(&self, request: &SnapshotRequest, events: &Events) -> Result<SnapshotReport> {

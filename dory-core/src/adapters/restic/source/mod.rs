@@ -116,7 +116,7 @@ impl Iterator for Entries {
 }
 
 /// The folder that holds the mounts: always the same, so that a backup without changes adds nothing for it.
-fn top() -> Node {
+pub(super) fn top() -> Node {
     let time = Some(Timestamp::UNIX_EPOCH);
     let mode = Some(go_mode::to_go(0o040_755));
     let owner = Some(0);
