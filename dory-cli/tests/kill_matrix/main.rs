@@ -93,7 +93,10 @@ fn run_tests(arguments: &[String]) -> ExitCode {
     let chosen = |test: &Test| filters.is_empty() || filters.iter().any(|filter| named(test, filter));
     let tests: Vec<Test> = Test::all().into_iter().filter(chosen).collect();
     if has("--list") {
-        tests.iter().filter(|test| !has("--ignored") || test.is_ignored()).for_each(|test| println!("{}: test", test.name));
+        tests
+            .iter()
+            .filter(|test| !has("--ignored") || test.is_ignored())
+            .for_each(|test| println!("{}: test", test.name));
         return ExitCode::SUCCESS;
     }
     let mut failed = 0;

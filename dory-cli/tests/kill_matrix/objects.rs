@@ -1,10 +1,13 @@
 //! The store of an engine, in which somebody waits for one write or one removal.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use async_trait::async_trait;
+use dory_core::domain::store_url::StoreAccess;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use object_store::path::Path;
@@ -12,6 +15,37 @@ use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
     PutOptions, PutPayload, PutResult, Result,
 };
+
+use crate::steps::Change;
+
+/// Does `act` on a thread of its own as soon as packs come into a store that is a folder, or go from it, whoever does
+/// that.
+pub(crate) fn when_packs(change: Change, access: &StoreAccess, act: impl Fn() + Send + 'static) {
+    let folder = access.url.as_folder().expect("a folder");
+    let before = packs_in(&folder);
+    thread::spawn(move || {
+        loop {
+            let now = packs_in(&folder);
+            if if change == Change::Come { now > before } else { now < before } {
+                return act();
+            }
+        }
+    });
+}
+
+/// How many packs all repositories of a store hold.
+fn packs_in(store: &std::path::Path) -> usize {
+    let list = |folder: PathBuf| {
+        std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect::<Vec<_>>()
+    };
+    let shelves = list(store.join("data")).into_iter().flat_map(|backup| list(backup.join("restic/data")));
+    shelves.map(|shelf| list(shelf).iter().filter(|pack| !is_unfinished(pack)).count()).sum()
+}
+
+/// Whether an object is still being written: stores that are folders write beside its name.
+fn is_unfinished(path: &std::path::Path) -> bool {
+    path.file_name().is_none_or(|name| name.len() != 64)
+}
 
 /// What is to be done around the nth `put` or `delete` in one folder of a repository: `put index`.
 #[derive(Clone)]
@@ -68,11 +102,7 @@ impl ObjectStore for WatchedStore {
         put
     }
 
-    async fn put_multipart_opts(
-        &self,
-        location: &Path,
-        opts: PutMultipartOptions,
-    ) -> Result<Box<dyn MultipartUpload>> {
+    async fn put_multipart_opts(&self, location: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
         self.store.put_multipart_opts(location, opts).await
     }
 

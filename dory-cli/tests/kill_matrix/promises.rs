@@ -44,7 +44,11 @@ pub(crate) fn keeps_its_promises(point: Point) -> Option<Measured> {
 
     let ran = ends(&scene, point);
     assert!(scene.mark().exists(), "the step was never reached: {ran:#?}");
-    assert_eq!(ran.code.is_none(), point.death.victim == Victim::Dory, "who was killed is gone, all others end: {ran:#?}");
+    assert_eq!(
+        ran.code.is_none(),
+        point.death.victim == Victim::Dory,
+        "who was killed is gone, all others end: {ran:#?}"
+    );
     scene.restart_engine();
 
     let over = Instant::now();
@@ -56,9 +60,12 @@ pub(crate) fn keeps_its_promises(point: Point) -> Option<Measured> {
         Then::KeptDown => states.iter().all(|state| state == "exited"),
         Then::Back | Then::LeftToEngine => states == BEFORE,
     };
-    let back = within(NOTICING + BRINGING_BACK, over, || as_promised(&scene.states()), || {
-        format!("{:?} although they were to be {}: {ran:#?}", scene.states(), then.as_str())
-    });
+    let back = within(
+        NOTICING + BRINGING_BACK,
+        over,
+        || as_promised(&scene.states()),
+        || format!("{:?} although they were to be {}: {ran:#?}", scene.states(), then.as_str()),
+    );
     let quiet = within(HELPERS_END, over, || !scene.helpers_work(), || "a helper still runs".to_owned());
     assert!(as_promised(&scene.states()), "whoever was last did it wrong: {:?}", scene.states());
 

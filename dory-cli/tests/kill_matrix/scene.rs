@@ -12,7 +12,7 @@ use crate::victim::{CONTAINER, DOCKERD, DOOMED, GOOD, MARK, POINT};
 use crate::{AS_DORY, AS_VICTIM, ROLE};
 
 /// What the volume holds beside the known file: enough of it that a pass over it has a middle.
-const BULK: &str = "dd if=/dev/urandom of=/data/bulk bs=1M count=64 2>/dev/null; mkdir /data/many; \
+const BULK: &str = "dd if=/dev/urandom of=/data/bulk bs=1M count=64 2>/dev/null; mkdir -p /data/many; \
     i=0; while [ $i -lt 100 ]; do echo $i > /data/many/$i; i=$((i+1)); done";
 
 /// The file whose contents tell points apart.
@@ -70,9 +70,9 @@ impl Scene {
         self.container.sh(BULK);
         self.backs_up(GOOD);
         self.know(NEW);
+        // So that there is something to read, to bring back, to prune.
+        self.container.sh(BULK);
         if task == Task::DeletePoint {
-            // Of its own, so that there is something to prune.
-            self.container.sh("dd if=/dev/urandom of=/data/more bs=1M count=8 2>/dev/null");
             self.backs_up(DOOMED);
         }
         self.docker().ok(&["pause", &paused]);

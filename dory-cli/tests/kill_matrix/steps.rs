@@ -2,7 +2,7 @@
 
 use dory_core::services::{MountState, Phase};
 
-use self::At::{After, Before, Told};
+use self::At::{After, Before, Packs, Told};
 use self::Task::{Backup, BareRestore, DeleteBackup, DeletePoint, Restore};
 
 /// What a run does.
@@ -65,12 +65,21 @@ impl Death {
     }
 }
 
-/// The moment of a step: around the nth call of a port's method, or when a run tells something for the nth time.
+/// The moment of a step: around the nth call of a port's method, when a run tells something for the nth time, or as soon
+/// as there are more or fewer packs in the store than there were before: in the middle of what has no steps.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum At {
     Before(Port, &'static str, usize),
     After(Port, &'static str, usize),
     Told(Telling, usize),
+    Packs(Change),
+}
+
+/// What becomes of the packs in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    Come,
+    Go,
 }
 
 /// Who is called.
@@ -129,7 +138,7 @@ pub(crate) const STEPS: &[Step] = &[
     ),
     step(Backup, "the catalog knows that it began", After(Port::Catalog, "replace", 1), &[DORY]),
     step(Backup, "it begins to read ahead", Told(Telling::Begins(Phase::Warm), 1), &[DORY, HELPER]),
-    step(Backup, "it reads ahead", Told(Telling::Works(Phase::Warm), 1), &[DORY.sampled(), HELPER]),
+    step(Backup, "it reads ahead, and stored a first pack", Packs(Change::Come), &[DORY.sampled(), HELPER]),
     step(Backup, "its guardian runs, not armed yet", After(Port::Runtime, "launch_helper", 2), &[DORY, GUARDIAN]),
     step(Backup, "the guardian is armed, nothing is stopped", Told(Telling::Stops, 1), ALL),
     step(Backup, "half of the containers are stopped", After(Port::Runtime, "stop", 2), ALL),
@@ -189,12 +198,7 @@ pub(crate) const STEPS: &[Step] = &[
         Before(Port::Runtime, "start", 1),
         &[DORY, GUARDIAN, DOCKERD],
     ),
-    step(
-        Restore,
-        "half of the containers are started",
-        After(Port::Runtime, "start", 2),
-        &[DORY, GUARDIAN, DOCKERD],
-    ),
+    step(Restore, "half of the containers are started", After(Port::Runtime, "start", 2), &[DORY, GUARDIAN, DOCKERD]),
     step(Restore, "all run again, the guardian is armed", Told(Telling::Runs, 4), &[DORY, GUARDIAN]),
     step(Restore, "the run's record is written", After(Port::Catalog, "create", 1), &[DORY]),
     step(BareRestore, "all stand still, nothing is written", After(Port::Runtime, "stop", 4), ALL),
@@ -202,12 +206,7 @@ pub(crate) const STEPS: &[Step] = &[
         BareRestore,
         "it writes",
         Told(Telling::Works(Phase::Write), 1),
-        &[
-            DORY.keeps_down(),
-            HELPER.keeps_down(),
-            GUARDIAN.keeps_down(),
-            DOCKERD.keeps_down(),
-        ],
+        &[DORY.keeps_down(), HELPER.keeps_down(), GUARDIAN.keeps_down(), DOCKERD.keeps_down()],
     ),
     step(
         BareRestore,
@@ -216,12 +215,7 @@ pub(crate) const STEPS: &[Step] = &[
         &[DORY.keeps_down(), GUARDIAN],
     ),
     step(BareRestore, "half of the containers are started", After(Port::Runtime, "start", 2), &[DORY, GUARDIAN]),
-    step(
-        DeletePoint,
-        "the point is marked",
-        After(Port::Catalog, "replace", 1),
-        &[DORY, DOCKERD.leaves_to_engine()],
-    ),
+    step(DeletePoint, "the point is marked", After(Port::Catalog, "replace", 1), &[DORY, DOCKERD.leaves_to_engine()]),
     step(DeletePoint, "its snapshot is about to go", Before(Port::Engine, "forget", 1), &[DORY]),
     step(DeletePoint, "its snapshot is gone, nothing is pruned", Before(Port::Engine, "prune", 1), &[DORY]),
     step(DeletePoint, "pruning wrote its index, the old one is there", After(Port::Objects, "put index", 1), &[DORY]),
@@ -233,13 +227,9 @@ pub(crate) const STEPS: &[Step] = &[
     ),
     step(DeletePoint, "all is pruned, the record is there", After(Port::Engine, "prune", 1), &[DORY]),
     step(DeletePoint, "the record is gone", After(Port::Catalog, "replace", 2), &[DORY]),
-    step(
-        DeleteBackup,
-        "the backup is marked",
-        After(Port::Catalog, "replace", 1),
-        &[DORY, DOCKERD.leaves_to_engine()],
-    ),
+    step(DeleteBackup, "the backup is marked", After(Port::Catalog, "replace", 1), &[DORY, DOCKERD.leaves_to_engine()]),
     step(DeleteBackup, "its data is about to go", Before(Port::Catalog, "delete_tree", 1), &[DORY]),
+    step(DeleteBackup, "its data goes", Packs(Change::Go), &[DORY]),
     step(DeleteBackup, "its data is gone, the record is there", After(Port::Catalog, "delete_tree", 1), &[DORY]),
     step(DeleteBackup, "the record is gone", After(Port::Catalog, "delete", 1), &[DORY]),
 ];

@@ -43,7 +43,8 @@ fn markdown() -> String {
     let mut text = HEAD.to_owned();
     writeln!(text, "\n{} points at {} steps:\n", Point::all().count(), STEPS.len()).unwrap();
     let victims = Victim::ALL.map(Victim::as_str);
-    writeln!(text, "| run | step | {} |\n| --- | --- |{}", victims.join(" | "), " --- |".repeat(victims.len())).unwrap();
+    writeln!(text, "| run | step | {} |\n| --- | --- |{}", victims.join(" | "), " --- |".repeat(victims.len()))
+        .unwrap();
     for task in Task::ALL {
         for step in STEPS.iter().filter(|step| step.task == task) {
             let cells = Victim::ALL.map(|victim| {

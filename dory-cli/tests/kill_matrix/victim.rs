@@ -13,9 +13,7 @@ use dory_core::adapters::restic::ResticEngine;
 use dory_core::config::Settings;
 use dory_core::domain::backup::PointChoice;
 use dory_core::domain::store_url::{StoreAccess, StoreScheme, StoreUrl};
-use dory_core::ports::{
-    BackupEngine, Clock, ContainerRuntime, HelperMount, HelperNetwork, HelperSource, SystemClock,
-};
+use dory_core::ports::{BackupEngine, Clock, ContainerRuntime, HelperMount, HelperNetwork, HelperSource, SystemClock};
 use dory_core::services::{
     BackupRequest, Cancel, Dory, DoryConfig, HelperConfig, Phase, RestoreChoice, RunEvent, RunEvents,
 };
@@ -23,7 +21,7 @@ use dory_core::{Error, Result};
 use dory_testkit::faults::Faulty;
 
 use crate::assassin::Assassin;
-use crate::objects::Watched;
+use crate::objects::{Watched, when_packs};
 use crate::steps::{At, Point, Port, Task, Telling};
 
 /// Which point it is about: a [name](Point::name).
@@ -129,6 +127,7 @@ async fn armed_dory(at: At, assassin: &Arc<Assassin>) -> Result<(Dory, RunEvents
         At::After(Port::Engine, call, nth) => engine.act_after(call, nth, strike()),
         At::Before(Port::Objects, ..) | At::After(Port::Objects, ..) => {}
         At::Told(telling, nth) => events = listening(telling, nth, strike()),
+        At::Packs(change) => when_packs(change, &settings.store, strike()),
     }
     let helper = helper_config(&settings)?;
     let config = DoryConfig { server: settings.server, store: settings.store, encryption: settings.encryption, helper };
