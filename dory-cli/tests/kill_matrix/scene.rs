@@ -15,6 +15,9 @@ use crate::{AS_DORY, AS_VICTIM, ROLE};
 const BULK: &str = "dd if=/dev/urandom of=/data/bulk bs=1M count=64 2>/dev/null; mkdir -p /data/many; \
     i=0; while [ $i -lt 100 ]; do echo $i > /data/many/$i; i=$((i+1)); done";
 
+/// The big file.
+const BIG: &str = "/data/bulk";
+
 /// The file whose contents tell points apart.
 pub(crate) const KNOWN: &str = "/data/known";
 /// What it holds in the point that restores bring back.
@@ -32,7 +35,14 @@ pub(crate) struct Scene {
     leftovers: Leftovers,
     folder: TempDir,
     engine: Option<OwnEngine>,
+    /// What the volume holds in the point that restores bring back, and what it holds before the run.
+    pub(crate) old: Contents,
+    pub(crate) new: Contents,
 }
+
+/// Everything that a volume's files hold, as a digest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Contents(String);
 
 /// Helpers and volumes of a server whose test failed, which must not outlive it.
 struct Leftovers {
@@ -54,12 +64,13 @@ impl Scene {
         let container = LiveContainer::start_on(&docker);
         let filter = format!("label=dory.helper.server={}", container.name());
         let leftovers = Leftovers { docker, filter };
-        let scene = Self { container, leftovers, folder: TempDir::new().unwrap(), engine };
+        let (folder, old, new) = (TempDir::new().unwrap(), Contents::default(), Contents::default());
+        let mut scene = Self { container, leftovers, folder, engine, old, new };
         scene.fill(point.step.task);
         Some(scene)
     }
 
-    fn fill(&self, task: Task) {
+    fn fill(&mut self, task: Task) {
         std::fs::create_dir(self.folder.path().join("store")).unwrap();
         let volume = format!("{}:{}", self.name(), LiveContainer::DATA);
         let [_, always, paused, shares] = self.names();
@@ -68,10 +79,12 @@ impl Scene {
         self.container.run_another(&shares, &["-v", &volume]);
         self.know(OLD);
         self.container.sh(BULK);
+        self.old = self.contents();
         self.backs_up(GOOD);
         self.know(NEW);
         // So that there is something to read, to bring back, to prune.
         self.container.sh(BULK);
+        self.new = self.contents();
         if task == Task::DeletePoint {
             self.backs_up(DOOMED);
         }
@@ -122,9 +135,17 @@ impl Scene {
         }
     }
 
-    /// What is in the known file of the volume.
-    pub(crate) fn known(&self) -> String {
-        self.container.sh(&format!("cat {KNOWN}"))
+    /// What is in the volume.
+    pub(crate) fn contents(&self) -> Contents {
+        let all = "/bin/busybox find /data -type f | /bin/busybox sort | /bin/busybox xargs /bin/busybox md5sum";
+        Contents(self.container.sh(&format!("{all} | /bin/busybox md5sum")))
+    }
+
+    /// Whether a point holds the big file as the volume does.
+    pub(crate) fn holds_bulk(&self, point: &str) -> bool {
+        let kept = self.command(AS_DORY).args(["cat", self.name(), BIG, "--at", point]).output().unwrap();
+        let there = self.docker().run(&["exec", self.name(), "cat", BIG]);
+        kept.status.success() && kept.stdout == there.stdout
     }
 
     /// The helpers of this server, at work or not.

@@ -273,6 +273,10 @@ impl Task {
         }
     }
 
+    pub(crate) fn restores(self) -> bool {
+        matches!(self, Restore | BareRestore)
+    }
+
     pub(crate) fn deletes(self) -> bool {
         matches!(self, DeletePoint | DeleteBackup)
     }
