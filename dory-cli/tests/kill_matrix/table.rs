@@ -17,12 +17,14 @@ const FILE: &str = "../dory-core/src/agent/guard/kill_matrix.md";
 const HEAD: &str = "\
 Who is killed with SIGKILL at which step of a run, and what becomes of the four containers that use the data (one is
 paused, one is restarted always): **back** to what they did, **down** on half-restored data with an alarm, or **left to
-dockerd** where nobody guards them yet or any more and the engine itself dies: it starts again what it was told to.
+dockerd** where nobody guards them yet or any more and the engine itself dies: it starts again what it was told to. What
+a deletion never stops is there to show it.
 
 Of every point it is asserted besides: the containers are so within ten seconds of the guardian noticing (or of the
-engine's return), no restore point is lost and each can be read, the next command tells what happened and leaves no
-helper, guardian or volume, the next run succeeds, what was half deleted is deleted to the end. Pruning is a part of
-deleting a point. The sample of the ordinary test run is marked with `*`; `scripts/soak.sh` runs all of it.
+engine's return), what runs again runs on data that is whole, no restore point is lost and each can be read, the next
+command tells what happened and leaves no helper, guardian or volume, the next run succeeds, what was half deleted is
+deleted to the end. Pruning is a part of deleting a point. The sample of the ordinary test run is marked with `*`;
+`scripts/soak.sh` runs all of it.
 ";
 
 /// Checks that the docs hold the table of the steps.
