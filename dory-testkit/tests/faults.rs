@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -41,6 +42,27 @@ async fn a_lost_answer_did_what_it_says_it_did_not() {
     let error = faulty.port().create(&key("a"), Bytes::from("1")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert_eq!(catalog.peek("a").as_deref(), Some("1"));
+}
+
+#[tokio::test]
+async fn something_is_done_before_a_call_begins_or_after_it_took_effect() {
+    let catalog = MemoryCatalog::new();
+    let faulty = Faulty::new(catalog.port());
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let look = || {
+        let (catalog, seen) = (catalog.clone(), Arc::clone(&seen));
+        move || seen.lock().unwrap().push(catalog.keys())
+    };
+    faulty.act_before("create", 2, look());
+    faulty.act_after("create", 2, look());
+    faulty.act_after("create", 4, || ());
+    for name in ["a", "b", "c"] {
+        faulty.port().create(&key(name), Bytes::new()).await.unwrap();
+    }
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    assert_eq!(*seen.lock().unwrap(), [names(&["a"]), names(&["a", "b"])]);
+    let missed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| faulty.assert_all_hit()));
+    assert!(missed.is_err(), "what was never reached proves nothing");
 }
 
 #[tokio::test]

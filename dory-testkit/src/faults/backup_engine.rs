@@ -62,6 +62,11 @@ impl BackupEngine for Faulty<dyn BackupEngine> {
         match self.plan.enter_now("check_options") {
             None => self.inner.check_options(options),
             Some(Outcome::Fail(fault) | Outcome::LoseAnswer(fault)) => Err(fault.into_error()),
+            Some(Outcome::After(act)) => {
+                let checked = self.inner.check_options(options);
+                act();
+                checked
+            }
         }
     }
 

@@ -16,7 +16,7 @@ use dory_core::{Error, ErrorKind, ErrorRecord, Result};
 pub use self::plan::Hold;
 use self::plan::{FaultPlan, Outcome};
 
-/// Wraps a port, and fails, delays or holds the calls that a test names; the others pass through. Clones share one plan.
+/// Wraps a port, and fails, delays or holds the calls that a test names, or does something beside them; the others pass through. Clones share one plan.
 ///
 /// ```
 /// use dory_core::ErrorKind;
@@ -106,6 +106,18 @@ impl<T: ?Sized + FaultyPort> Faulty<T> {
         self.plan.queue_outcome(method, Some(nth), Outcome::LoseAnswer(fault.into()));
     }
 
+    /// Does `act` before the `nth` call of `method` from now (1 is the next) begins, which then goes on: the moment to end
+    /// somebody at a step that has no other name.
+    pub fn act_before(&self, method: &str, nth: usize, act: impl FnOnce() + Send + 'static) {
+        self.plan.queue_act(method, nth, act);
+    }
+
+    /// Does `act` when the `nth` call of `method` from now (1 is the next) has taken effect, before its caller hears of
+    /// it.
+    pub fn act_after(&self, method: &str, nth: usize, act: impl Fn() + Send + Sync + 'static) {
+        self.plan.queue_outcome(method, Some(nth), Outcome::After(Arc::new(act)));
+    }
+
     /// Lets the next call of `method` take `duration` of `clock`'s time before it begins.
     pub fn delay_next(&self, method: &str, clock: &Arc<dyn Clock>, duration: Duration) {
         self.plan.queue_delay(method, clock, duration);
@@ -154,6 +166,11 @@ impl<T: ?Sized> Faulty<T> {
             Some(Outcome::LoseAnswer(fault)) => {
                 call().await?;
                 Err(fault.into_error())
+            }
+            Some(Outcome::After(act)) => {
+                let done = call().await;
+                act();
+                done
             }
         }
     }

@@ -41,10 +41,13 @@ struct Always {
 pub(super) enum Outcome {
     Fail(Fault),
     LoseAnswer(Fault),
+    /// As it would, after something else was done.
+    After(Arc<dyn Fn() + Send + Sync>),
 }
 
 /// What a call waits for before it begins.
 enum Wait {
+    Act(Box<dyn FnOnce() + Send>),
     Delay(Arc<dyn Clock>, Duration),
     Hold { arrived: oneshot::Sender<()>, released: oneshot::Receiver<()> },
 }
@@ -101,6 +104,15 @@ impl FaultPlan {
         });
     }
 
+    /// Has the `nth` call from now wait for `act` before it begins.
+    pub(super) fn queue_act(&self, method: &str, nth: usize, act: impl FnOnce() + Send + 'static) {
+        assert!(nth > 0, "calls are counted from 1");
+        self.change(method, |wishes| {
+            let earlier = wishes.waits.insert(wishes.calls + nth, Wait::Act(Box::new(act)));
+            assert!(earlier.is_none(), "two waits are queued for one call of `{method}`");
+        });
+    }
+
     pub(super) fn queue_delay(&self, method: &str, clock: &Arc<dyn Clock>, duration: Duration) {
         let delay = Wait::Delay(Arc::clone(clock), duration);
         self.change(method, |wishes| wishes.queue_wait(delay));
@@ -121,6 +133,7 @@ impl FaultPlan {
         });
         match wait {
             None => {}
+            Some(Wait::Act(act)) => act(),
             Some(Wait::Delay(clock, duration)) => clock.sleep(duration).await,
             Some(Wait::Hold { arrived, released }) => {
                 // A test that does not look, or dropped its hold, is fine.

@@ -1,13 +1,17 @@
 //! Real servers and programs: used where they are, required where `DORY_REQUIRE` names them.
 
 mod container;
+mod docker;
+mod own_engine;
 
 use std::env;
 use std::path::PathBuf;
 
 use crate::servers::find_tool;
 
-pub use container::{LiveContainer, docker};
+pub use container::{LiveContainer, has_tools};
+pub use docker::{Docker, docker};
+pub use own_engine::OwnEngine;
 
 /// The variable that lists what must not be skipped: `docker,stunnel,duplicity,restic,gcs,s3`.
 pub const REQUIRE: &str = "DORY_REQUIRE";

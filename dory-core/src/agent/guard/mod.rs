@@ -2,6 +2,10 @@
 //!
 //! [`serve`] is the guardian's side, [`GuardLink`] Dory's; they speak the lines of [`protocol`]. What is to be done when
 //! Dory dies is in the private `rescue`, which Dory uses too where it finds that both died.
+//!
+//! # The kill matrix
+//!
+#![doc = include_str!("kill_matrix.md")]
 
 pub mod protocol;
 
