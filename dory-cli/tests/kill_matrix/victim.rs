@@ -130,7 +130,8 @@ async fn armed_dory(at: At, assassin: &Arc<Assassin>) -> Result<(Dory, RunEvents
         At::Packs(change) => when_packs(change, &settings.store, strike()),
     }
     let helper = helper_config(&settings)?;
-    let config = DoryConfig { server: settings.server, store: settings.store, encryption: settings.encryption, helper };
+    let Settings { server, store, encryption, zone, minimum_stay_days, .. } = settings;
+    let config = DoryConfig { server, store, encryption, helper, zone, minimum_stay_days };
     Ok((Dory::new(config, Ok(runtime.port()), vec![engine.port()], catalog.port(), clock), events))
 }
 

@@ -38,7 +38,12 @@ pub(super) struct Prepared {
 
 impl Dory {
     /// Everything that can fail without harm: plan, helper, both repositories, the snapshot, a write to the catalog.
-    pub(super) async fn prepare_restore(&self, choice: &RestoreChoice, run: &RunStart, cancel: &Cancel) -> Result<Prepared> {
+    pub(super) async fn prepare_restore(
+        &self,
+        choice: &RestoreChoice,
+        run: &RunStart,
+        cancel: &Cancel,
+    ) -> Result<Prepared> {
         let planned = async {
             self.open_fleet().await?;
             let first = self.plan_restore_in_full(choice).await?;
@@ -89,7 +94,12 @@ impl Dory {
         }
     }
 
-    pub(super) async fn launch_for(&self, planned: &PlannedRestore, run: &RunStart, scratch: bool) -> Result<RunningHelper> {
+    pub(super) async fn launch_for(
+        &self,
+        planned: &PlannedRestore,
+        run: &RunStart,
+        scratch: bool,
+    ) -> Result<RunningHelper> {
         let plan = &planned.plan;
         let reading = HelperPurpose::reading(&plan.home, run.id);
         let holds = Some(&planned.holds);
@@ -138,7 +148,11 @@ impl Dory {
     }
 
     /// Reads what is about to be overwritten into the store ahead, so that little is left of it for the window.
-    pub(super) async fn warm_safety<'a>(&self, safety: Option<&'a Safety>, events: &'a RunEvents) -> Result<Option<Warmed<'a>>> {
+    pub(super) async fn warm_safety<'a>(
+        &self,
+        safety: Option<&'a Safety>,
+        events: &'a RunEvents,
+    ) -> Result<Option<Warmed<'a>>> {
         let Some(Safety { planned, id, repository }) = safety else { return Ok(None) };
         let pass = self.pass(planned, repository.as_ref(), *id, events)?;
         pass.warm_up().await.map(Some).map_err(or_without_safety)
