@@ -203,6 +203,10 @@ time_id! {
     /// Names one run.
     RunId, "run id"
 }
+time_id! {
+    /// Names one command.
+    CommandId, "command id"
+}
 
 #[cfg(test)]
 mod tests {
