@@ -1,5 +1,6 @@
 //! What can be typed.
 
+mod fleet;
 mod policy;
 
 use std::path::PathBuf;
@@ -8,9 +9,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use dory_core::domain::keep_rules::KeepRules;
 use dory_core::domain::schedule::ScheduleWish;
-use dory_core::fleet::SchedulerLimits;
 use dory_core::services::Guarding;
 
+pub use self::fleet::{CommandArgs, OnArgs, PruneArgs, ServeArgs};
 pub use self::policy::{HookArgs, LimitArgs};
 use crate::exit;
 
@@ -108,6 +109,12 @@ pub enum Command {
     Serve(ServeArgs),
     /// List the servers that share the store
     Servers,
+    /// List what servers were asked to do with `--on`, and how far that is
+    Commands,
+    /// Take back a command that its server has not begun
+    Withdraw(CommandArgs),
+    /// End what a command is doing, in order
+    Cancel(CommandArgs),
     /// Check the settings, the container engine, the store, the key and the helper image
     Doctor,
     /// Print what plain restic or duplicity needs to open a backup's repository
@@ -190,6 +197,9 @@ pub struct BackupArgs {
     /// Show what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Who does it.
+    #[command(flatten)]
+    pub on: OnArgs,
 }
 
 /// See [`Command::List`].
@@ -251,6 +261,9 @@ pub struct RestoreArgs {
     /// Do not ask
     #[arg(long, short)]
     pub yes: bool,
+    /// Who does it.
+    #[command(flatten)]
+    pub on: OnArgs,
 }
 
 /// See [`Command::Ls`].
@@ -267,40 +280,6 @@ pub struct LsArgs {
     /// Go into folders
     #[arg(long, short)]
     pub recursive: bool,
-}
-
-/// See [`Command::Serve`].
-#[derive(Debug, Args)]
-pub struct ServeArgs {
-    /// Run at most so many backups at once
-    #[arg(long, value_name = "COUNT", default_value_t = SchedulerLimits::default().parallel, value_parser = at_least_one)]
-    pub parallel: usize,
-    /// Have at most so many containers down at once; a backup that needs more runs alone
-    #[arg(long, value_name = "COUNT", default_value_t = SchedulerLimits::default().containers_down, value_parser = at_least_one)]
-    pub max_down: usize,
-    /// Who brings containers back if Dory dies.
-    #[command(flatten)]
-    pub guarding: GuardingArgs,
-}
-
-fn at_least_one(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "a number from 1 on is expected".to_owned())
-}
-
-/// See [`Command::Prune`].
-#[derive(Debug, Args)]
-pub struct PruneArgs {
-    /// The backup: its id, its name, or its container's name; all that belong to this server where none is named
-    pub backup: Option<String>,
-    /// Go by these rules instead of the backup's own
-    #[arg(long, value_name = "RULES", requires = "backup")]
-    pub keep: Option<KeepRules>,
-    /// Show what would go and why the rest stays, and delete nothing
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Do not ask
-    #[arg(long, short)]
-    pub yes: bool,
 }
 
 /// See [`Command::Cat`].
@@ -381,6 +360,9 @@ pub struct DeleteArgs {
     /// Do not ask
     #[arg(long, short)]
     pub yes: bool,
+    /// Who does it.
+    #[command(flatten)]
+    pub on: OnArgs,
 }
 
 /// See [`Command::Mark`].
@@ -389,6 +371,9 @@ pub struct MarkArgs {
     /// Containers: names or ids
     #[arg(required = true, value_name = "CONTAINER")]
     pub containers: Vec<String>,
+    /// Who does it.
+    #[command(flatten)]
+    pub on: OnArgs,
 }
 
 /// See [`Command::Key`].

@@ -17,6 +17,7 @@ mod ls;
 mod mark;
 mod point;
 mod prune;
+mod remote;
 mod restore;
 mod serve;
 mod servers;
@@ -34,6 +35,9 @@ use crate::ui::Ui;
 /// Does what was asked.
 pub(crate) async fn run(ui: &Ui, arguments: Arguments) -> Result<Exit> {
     let global = &arguments.global;
+    if let Some(exit) = on_another_server(ui, global, &arguments.command).await? {
+        return Ok(exit);
+    }
     match arguments.command {
         Command::Init(args) => init::run(ui, global, &args).await,
         Command::Containers(args) => containers::run(ui, &settled(ui, connect(global).await?).await, &args).await,
@@ -58,6 +62,9 @@ pub(crate) async fn run(ui: &Ui, arguments: Arguments) -> Result<Exit> {
         Command::Serve(args) => {
             serve::run(ui, bootstrap::connect_for_backup(settings::load(global)?).await?, &args).await
         }
+        Command::Commands => remote::list(ui, &connect(global).await?).await,
+        Command::Withdraw(args) => remote::withdraw(ui, &connect(global).await?, &args).await,
+        Command::Cancel(args) => remote::cancel(ui, &connect(global).await?, &args).await,
         Command::Servers => servers::run(ui, &connect(global).await?).await,
         Command::Doctor => {
             if let Ok(dory) = connect(global).await {
@@ -69,6 +76,30 @@ pub(crate) async fn run(ui: &Ui, arguments: Arguments) -> Result<Exit> {
         Command::Completions(args) => completions::run(&args),
         Command::Agent | Command::Guard(_) => unreachable!("what runs in helpers starts before anything else"),
     }
+}
+
+/// Does what was asked of another server.
+async fn on_another_server(ui: &Ui, global: &GlobalArgs, command: &Command) -> Result<Option<Exit>> {
+    let on = match command {
+        Command::Backup(args) => &args.on,
+        Command::Restore(args) => &args.on,
+        Command::Prune(args) => &args.on,
+        Command::Delete(args) => &args.on,
+        Command::Mark(args) | Command::Unmark(args) => &args.on,
+        _ => return Ok(None),
+    };
+    let Some(server) = &on.on else { return Ok(None) };
+    let dory = &connect(global).await?;
+    let exit = match command {
+        Command::Backup(args) => remote::backup(ui, dory, args, server).await?,
+        Command::Restore(args) => remote::restore(ui, dory, args, server).await?,
+        Command::Prune(args) => remote::prune(ui, dory, args, server).await?,
+        Command::Delete(args) => remote::delete(ui, dory, args, server).await?,
+        Command::Mark(args) => remote::mark(ui, dory, args, server, true).await?,
+        Command::Unmark(args) => remote::mark(ui, dory, args, server, false).await?,
+        _ => return Ok(None),
+    };
+    Ok(Some(exit))
 }
 
 async fn connect(global: &GlobalArgs) -> Result<Dory> {

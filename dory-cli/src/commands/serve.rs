@@ -1,7 +1,7 @@
 //! `dory serve`
 
 use dory_core::domain::server::ServerRecord;
-use dory_core::fleet::{SchedulerLimits, SchedulerNews, Server, ServerNews, ServerOptions};
+use dory_core::fleet::{MailboxNews, SchedulerLimits, SchedulerNews, Server, ServerNews, ServerOptions};
 use dory_core::services::{Dory, Guarding};
 use dory_core::{ErrorKind, Result};
 
@@ -33,6 +33,7 @@ fn tell(ui: &Ui, name: &str, place: &str, news: ServerNews) {
         ServerNews::Settled(settled) => ui.tell_settled(&settled),
         ServerNews::Ending => ui.say("ending: runs end in order, containers first"),
         ServerNews::Scheduler(news) => tell_scheduler(ui, news),
+        ServerNews::Mailbox(news) => tell_mailbox(ui, news),
     }
 }
 
@@ -44,6 +45,23 @@ fn waiting(record: &ServerRecord) -> String {
         units::moment(record.lease.taken_at),
         record.lease.term_seconds
     )
+}
+
+fn tell_mailbox(ui: &Ui, news: MailboxNews) {
+    match news {
+        MailboxNews::Began(command) => {
+            ui.say(&format!("{} asks to {}: command {}", command.by, command.order.words(), command.id));
+        }
+        MailboxNews::Over(id, outcome) => match outcome.error {
+            Some(error) => {
+                let _ = ui.fail(&error.into());
+            }
+            None => ui.say(&format!("command {id}: {}", outcome.words)),
+        },
+        MailboxNews::Refused(_, error) | MailboxNews::Blind(error) => {
+            let _ = ui.fail(&error);
+        }
+    }
 }
 
 fn tell_scheduler(ui: &Ui, news: SchedulerNews) {

@@ -207,6 +207,10 @@ time_id! {
     /// Names one run.
     RunId, "run id"
 }
+time_id! {
+    /// Names one command.
+    CommandId, "command id"
+}
 
 #[cfg(test)]
 mod tests {

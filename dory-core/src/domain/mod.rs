@@ -1,6 +1,7 @@
 //! Plain data and pure rules: no I/O, no async, no clock.
 
 pub mod backup;
+pub mod command;
 pub mod container;
 pub mod dump;
 pub mod dump_preset;

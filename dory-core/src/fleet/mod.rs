@@ -5,9 +5,12 @@
 
 mod due;
 mod lease;
+mod mailbox;
 mod ownership;
+mod progress;
 mod scheduler;
 mod server;
 
+pub use mailbox::MailboxNews;
 pub use scheduler::{SchedulerLimits, SchedulerNews};
 pub use server::{Server, ServerNews, ServerOptions};

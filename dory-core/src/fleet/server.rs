@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+use super::mailbox::{self, Mailbox, MailboxNews};
 use super::ownership::{BEAT, Ownership};
 use super::scheduler::{News, Outlook, Scheduler, SchedulerLimits, SchedulerNews};
 use crate::domain::server::{Ping, ServerRecord};
@@ -32,6 +33,8 @@ pub enum ServerNews {
     Settled(Settled),
     /// What the scheduler did.
     Scheduler(SchedulerNews),
+    /// What came of commands.
+    Mailbox(MailboxNews),
     /// It ends: its runs do so in order.
     Ending,
 }
@@ -73,14 +76,18 @@ impl Server {
         let news = Arc::clone(&self.news);
         let told: News = Arc::new(move |event| news(ServerNews::Scheduler(event)));
         let scheduler = Scheduler::new(self.dory.clone(), self.options, told, outlook);
-        let mut scheduler = tokio::spawn(scheduler.run(cancel.clone()));
+        let news = Arc::clone(&self.news);
+        let told: mailbox::News = Arc::new(move |event| news(ServerNews::Mailbox(event)));
+        let mailbox = Mailbox::new(self.dory.clone(), self.dory.doorbell(), self.options, holder.clone(), told);
+        let its = cancel.clone();
+        let mut loops = tokio::spawn(async move { tokio::join!(scheduler.run(its.clone()), mailbox.run(its)) });
         let mut lost = None;
         let mut ending = false;
         loop {
             tokio::select! {
-                ended = &mut scheduler => {
+                ended = &mut loops => {
                     if let Err(error) = ended {
-                        lost.get_or_insert(Error::from_panic("run what is due", error));
+                        lost.get_or_insert(Error::from_panic("serve", error));
                     }
                     break;
                 }

@@ -16,7 +16,7 @@ use crate::domain::id::{BackupId, RunId};
 use crate::domain::run::Run;
 use crate::domain::server::ServerRecord;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ports::{CatalogStore, Clock, DocumentKey, DocumentVersion};
+use crate::ports::{CatalogStore, Clock, DocumentKey, DocumentStat, DocumentVersion};
 
 /// How often a change is tried anew when somebody else changed the same document meanwhile.
 const ATTEMPTS: u32 = 20;
@@ -268,6 +268,22 @@ impl Catalog {
         let bytes = envelope.to_bytes_over(key, &found.bytes)?;
         let version = self.store.replace(key, bytes.clone(), &found.version).await?;
         Ok(FoundDocument { body: envelope.body, counter: envelope.counter, bytes, version })
+    }
+
+    /// What is in a folder of the store, without reading any of it.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(crate) async fn list_documents(&self, folder: &str) -> Result<Vec<DocumentStat>> {
+        self.store.list(&DocumentKey::parse(folder)?).await
+    }
+
+    /// Removes a document; one that is not there is no error.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(crate) async fn delete_document(&self, key: &DocumentKey) -> Result<()> {
+        self.store.delete(key).await
     }
 
     /// Every server of the fleet, by name.

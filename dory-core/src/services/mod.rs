@@ -6,8 +6,10 @@ mod backup;
 mod cancel;
 mod catalog;
 mod claim;
+mod commands;
 mod delete;
 mod document;
+mod doorbell;
 mod dumps;
 mod edit;
 mod find;
@@ -52,14 +54,19 @@ use crate::domain::keys::{Encryption, MasterKey};
 use crate::domain::policy::EngineKind;
 use crate::domain::store_url::StoreAccess;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ports::{BackupEngine, CatalogStore, Clock, ContainerRuntime, HelperMount, HelperNetwork, RepositorySpec};
+use crate::ports::{
+    BackupEngine, CatalogStore, Clock, ContainerRuntime, Doorbell, HelperMount, HelperNetwork, RepositorySpec,
+};
 
 pub use backup::{BackupReport, BackupRequest, History};
 pub use cancel::Cancel;
 pub(crate) use catalog::FoundDocument;
 pub use catalog::{BackupList, Catalog};
+pub use commands::CommandStatus;
+pub(crate) use commands::Part;
 pub use delete::{DeletePlan, DeleteReport, DoomedPoint, Frozen};
 pub use document::FORMAT;
+pub use doorbell::CatalogDoorbell;
 pub use edit::{BackupEdit, PointEdit};
 pub use guard::Guarding;
 pub use hooks::{HookOutcome, HookReport};
@@ -87,6 +94,7 @@ pub struct Dory {
     clock: Arc<dyn Clock>,
     config: Arc<DoryConfig>,
     fleet: Arc<OnceCell<(Fleet, Option<MasterKey>)>>,
+    doorbell: Arc<dyn Doorbell>,
 }
 
 /// What a [`Dory`] needs to know.
@@ -131,7 +139,15 @@ impl Dory {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let catalog = Arc::new(Catalog::new(store, Arc::clone(&clock)));
-        Self { runtime: Arc::new(runtime), engines, catalog, clock, config: Arc::new(config), fleet: Arc::default() }
+        let doorbell = Arc::new(CatalogDoorbell::new(Arc::clone(&catalog), Arc::clone(&clock)));
+        let (runtime, config, fleet) = (Arc::new(runtime), Arc::new(config), Arc::default());
+        Self { runtime, engines, catalog, clock, config, fleet, doorbell }
+    }
+
+    /// The same, with another way to wake servers than the store itself.
+    #[must_use]
+    pub fn with_doorbell(self, doorbell: Arc<dyn Doorbell>) -> Self {
+        Self { doorbell, ..self }
     }
 
     /// This server's name.
@@ -167,6 +183,10 @@ impl Dory {
     #[must_use]
     pub fn zone(&self) -> &TimeZone {
         &self.config.zone
+    }
+
+    pub(crate) fn doorbell(&self) -> Arc<dyn Doorbell> {
+        Arc::clone(&self.doorbell)
     }
 
     pub(crate) fn shared_catalog(&self) -> Arc<Catalog> {

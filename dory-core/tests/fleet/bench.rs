@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dory_core::Result;
 use dory_core::domain::keys::Encryption;
-use dory_core::fleet::{SchedulerLimits, SchedulerNews, Server, ServerNews, ServerOptions};
+use dory_core::fleet::{MailboxNews, SchedulerLimits, SchedulerNews, Server, ServerNews, ServerOptions};
 use dory_core::services::{Cancel, Dory, Guarding};
 use dory_testkit::World;
 use tokio::sync::Notify;
@@ -40,12 +40,21 @@ impl Running {
         Self::with(world, SchedulerLimits::default())
     }
 
+    /// One of a fleet that has a passphrase, and so can take commands.
+    pub(super) fn with_passphrase(world: &World) -> Self {
+        Self::of(world.dory(), SchedulerLimits::default())
+    }
+
     pub(super) fn with(world: &World, limits: SchedulerLimits) -> Self {
+        Self::of(dory(world), limits)
+    }
+
+    fn of(dory: Dory, limits: SchedulerLimits) -> Self {
         let (cancel, news, told) = (Cancel::new(), Arc::default(), Arc::new(Notify::new()));
         let (all, tell) = (Arc::<Mutex<Vec<String>>>::clone(&news), Arc::clone(&told));
         // Time flies here, and a guardian would take Dory for dead.
         let options = ServerOptions { limits, guarding: Guarding::Off };
-        let server = Server::new(dory(world), options, move |event| {
+        let server = Server::new(dory, options, move |event| {
             all.lock().unwrap().push(words(&event));
             tell.notify_one();
         });
@@ -102,6 +111,10 @@ fn words(news: &ServerNews) -> String {
         ServerNews::Serving => "serving".into(),
         ServerNews::Settled(settled) => format!("settled {}", settled.run),
         ServerNews::Ending => "ending".into(),
+        ServerNews::Mailbox(MailboxNews::Began(command)) => format!("asked {}", command.id),
+        ServerNews::Mailbox(MailboxNews::Over(id, _)) => format!("over {id}"),
+        ServerNews::Mailbox(MailboxNews::Refused(what, error)) => format!("refused {what}: {:?}", error.kind()),
+        ServerNews::Mailbox(MailboxNews::Blind(error)) => format!("blind mailbox: {error}"),
         ServerNews::Scheduler(SchedulerNews::Began { container }) => format!("began {container}"),
         ServerNews::Scheduler(SchedulerNews::Ended { container, result: Ok(_) }) => format!("backed up {container}"),
         ServerNews::Scheduler(SchedulerNews::Ended { container, result: Err(error) }) => {

@@ -1,5 +1,6 @@
 //! Servers on one host's fakes and one store: who owns a name, what runs when.
 
 mod bench;
+mod commanding;
 mod owning;
 mod scheduling;
