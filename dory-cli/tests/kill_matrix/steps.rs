@@ -202,7 +202,13 @@ pub(crate) const STEPS: &[Step] = &[
     ),
     step(Restore, "all run again, the guardian is armed", Told(Telling::Runs, 4), &[DORY, GUARDIAN]),
     step(Restore, "the run's record is written", After(Port::Catalog, "create", 1), &[DORY]),
-    step(BareRestore, "all stand still, nothing is written", After(Port::Runtime, "stop", 4), ALL),
+    // That a helper died before it wrote is found out when it was told to, and then nobody knows whether it did.
+    step(
+        BareRestore,
+        "all stand still, nothing is written",
+        After(Port::Runtime, "stop", 4),
+        &[DORY, HELPER.keeps_down(), GUARDIAN, DOCKERD],
+    ),
     step(
         BareRestore,
         "it writes",
