@@ -2,5 +2,6 @@
 
 mod bench;
 mod commanding;
+mod formats;
 mod owning;
 mod scheduling;
