@@ -56,7 +56,7 @@ pub async fn serve(
         while let Some(frame) = read_frame(&mut input).await? {
             let frame = match frame {
                 Frame::Bytes(bytes) => Incoming::Bytes(bytes),
-                Frame::Message(_) => Incoming::Asked(frame.parse()?),
+                Frame::Message(_) => Incoming::Asked(Box::new(frame.parse()?)),
             };
             if arrived.send(frame).await.is_err() {
                 break;
@@ -116,8 +116,8 @@ impl Session {
         let mut incoming = self.incoming.lock().await;
         loop {
             match incoming.recv().await? {
-                Incoming::Bytes(_) | Incoming::Asked(Asked { request: Request::BreakOff, .. }) => {}
-                Incoming::Asked(asked) => return Some(asked),
+                Incoming::Asked(asked) if asked.request != Request::BreakOff => return Some(*asked),
+                Incoming::Asked(_) | Incoming::Bytes(_) => {}
             }
         }
     }
