@@ -48,9 +48,6 @@ impl Server {
         let output = child.wait_with_output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let failed = !output.status.success() || text.contains("NOAUTH");
-        if failed {
-            eprintln!("{}: {}", self.name, String::from_utf8_lossy(&output.stderr));
-        }
         (!failed).then_some(text)
     }
 

@@ -232,8 +232,9 @@ mod tests {
 
     #[test]
     fn a_point_is_suspect_by_what_it_lost() {
+        type Mounts = &'static [(&'static str, u64, u64)];
         let half = SuspectBelow::default();
-        let table: [(&[(&str, u64, u64)], &[(&str, u64, u64)], SuspectBelow, Option<&str>); 11] = [
+        let table: [(Mounts, Mounts, SuspectBelow, Option<&str>); 11] = [
             // As it was, grown, or shrunk within reason.
             (&[("/db", 10, 1000)], &[("/db", 10, 1000)], half, None),
             (&[("/db", 10, 1000)], &[("/db", 99, 9000)], half, None),
