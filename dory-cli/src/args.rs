@@ -96,7 +96,7 @@ pub enum Command {
     /// Print a file of a restore point
     Cat(CatArgs),
     /// Rename or describe a backup or a restore point, or move a backup to another server
-    Edit(EditArgs),
+    Edit(Box<EditArgs>),
     /// Delete a backup or a restore point, with its data
     Delete(DeleteArgs),
     /// Delete the restore points that the rules do not keep

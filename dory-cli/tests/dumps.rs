@@ -48,9 +48,6 @@ impl Server {
         let output = child.wait_with_output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let failed = !output.status.success() || text.contains("NOAUTH");
-        if failed {
-            eprintln!("{}: {}", self.name, String::from_utf8_lossy(&output.stderr));
-        }
         (!failed).then_some(text)
     }
 
@@ -176,8 +173,14 @@ fn redis_comes_back_without_a_volume_and_without_a_restart() {
     server.comes_back(state, "FLUSHALL\nSET other x\n", "redis.rdb");
     assert_eq!(server.started(), started, "a container with nothing but a dump is never stopped");
     assert!(server.ask("ROLE\n").starts_with("master"));
-    let processes = docker(&["exec", &server.name, "sh", "-c", "cat /proc/[0-9]*/comm"]);
-    assert_eq!(processes.matches("redis-server").count(), 1, "{processes}");
+    // What rewrites the server's own files meanwhile is a process of that name, too, and ends soon.
+    let end = Instant::now() + Duration::from_secs(20);
+    let servers =
+        || docker(&["exec", &server.name, "sh", "-c", "cat /proc/[0-9]*/comm"]).matches("redis-server").count();
+    while servers() > 1 {
+        assert!(Instant::now() < end, "a private server was left behind");
+        std::thread::sleep(Duration::from_millis(200));
+    }
 }
 
 #[test]

@@ -105,7 +105,7 @@ impl Screen {
             }
             RunEvent::HookEnded(report) => self.hook_ended(&report),
             RunEvent::DumpStarted { container, name, how } => {
-                self.line(&format!("dumping {container} to {name}: {how}"))
+                self.line(&format!("dumping {container} to {name}: {how}"));
             }
             RunEvent::DumpTaken(dump) => self.line(&format!("{} holds {}", dump.name, units::bytes(dump.bytes))),
             RunEvent::Mount { mount, state } => self.line(&format!("{} {}", mount.display(), state.as_str())),

@@ -20,7 +20,7 @@ const PIECE: usize = 256 << 10;
 /// What comes from the host.
 #[derive(Debug)]
 pub(super) enum Incoming {
-    Asked(Asked),
+    Asked(Box<Asked>),
     Bytes(Bytes),
 }
 

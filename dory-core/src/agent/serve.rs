@@ -22,6 +22,9 @@ use crate::ports::{BackupEngine, Clock, EngineEvent, Events, MountFolder, Reposi
 /// How often a working agent says how far it is, even if its engine has nothing new to say.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
 
+/// How soon it says so first: whoever watches sees that something goes on.
+const FIRST_PROGRESS: Duration = Duration::from_millis(100);
+
 /// How much of a file goes into one frame, in bytes.
 const FILE_CHUNK: usize = 256 << 10;
 
@@ -56,7 +59,7 @@ pub async fn serve(
         while let Some(frame) = read_frame(&mut input).await? {
             let frame = match frame {
                 Frame::Bytes(bytes) => Incoming::Bytes(bytes),
-                Frame::Message(_) => Incoming::Asked(frame.parse()?),
+                Frame::Message(_) => Incoming::Asked(Box::new(frame.parse()?)),
             };
             if arrived.send(frame).await.is_err() {
                 break;
@@ -116,8 +119,8 @@ impl Session {
         let mut incoming = self.incoming.lock().await;
         loop {
             match incoming.recv().await? {
-                Incoming::Bytes(_) | Incoming::Asked(Asked { request: Request::BreakOff, .. }) => {}
-                Incoming::Asked(asked) => return Some(asked),
+                Incoming::Asked(asked) if asked.request != Request::BreakOff => return Some(*asked),
+                Incoming::Asked(_) | Incoming::Bytes(_) => {}
             }
         }
     }
@@ -136,11 +139,13 @@ impl Session {
         let answer = {
             let work = self.work(asked, events);
             tokio::pin!(work);
+            let mut wait = FIRST_PROGRESS;
             loop {
                 let event = tokio::select! {
                     answer = &mut work => break answer,
                     Some(event) = warned.recv() => event,
-                    () = self.options.clock.sleep(PROGRESS_INTERVAL) => {
+                    () = self.options.clock.sleep(wait) => {
+                        wait = PROGRESS_INTERVAL;
                         EngineEvent::Progress(*latest.lock().unwrap_or_else(PoisonError::into_inner))
                     }
                 };

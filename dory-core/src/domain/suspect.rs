@@ -232,6 +232,7 @@ mod tests {
 
     #[test]
     fn a_point_is_suspect_by_what_it_lost() {
+        type Mounts = &'static [(&'static str, u64, u64)];
         let half = SuspectBelow::default();
         type Mounts = &'static [(&'static str, u64, u64)];
         let table: [(Mounts, Mounts, SuspectBelow, Option<&str>); 11] = [

@@ -204,8 +204,9 @@ impl Disarmed {
     /// As [`end`](Self::end), for a run that failed: where the guardian ended it, that is why.
     pub(super) async fn end_of_failure(self, error: Error) -> Error {
         match self.end().await {
-            Some(lost) if error.kind() == ErrorKind::Unavailable => {
-                Error::new(error.kind(), "go on", "", lost).with_source(error)
+            // Its helpers are gone, and its containers run although they were stopped.
+            Some(lost) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Conflict) => {
+                Error::new(ErrorKind::Unavailable, "go on", "", lost).with_source(error)
             }
             _ => error,
         }

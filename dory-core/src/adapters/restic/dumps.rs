@@ -32,6 +32,7 @@ use crate::domain::dump::FOLDER;
 use crate::domain::id::DumpName;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{Events, SnapshotRequest};
+use crate::source::Moment;
 
 /// How much of a stream is passed on at once, in bytes.
 const GULP: usize = 256 << 10;
@@ -105,7 +106,9 @@ pub(super) fn take(
         length: Arc::clone(&length),
         backend: Arc::clone(&session.backend),
     };
-    let now = Some(Timestamp::now());
+    // As a file system dates a file; no two dumps have one time, so none is taken for an older one.
+    let now = Moment::now();
+    let now = i32::try_from(now.nanoseconds).ok().and_then(|part| Timestamp::new(now.seconds, part).ok());
     let meta = Metadata { mode: Some(go_mode::to_go(0o100_600)), links: 1, ..dated(now) };
     let node = Node::new_node(OsStr::new(name.as_str()), NodeType::File, meta);
     let source = StreamSource { node: node.clone(), reader: std::sync::Mutex::new(Some(reader)) };
@@ -128,7 +131,7 @@ fn no_sources() -> SnapshotRequest {
     SnapshotRequest {
         sources: Vec::new(),
         exclude: Vec::new(),
-        taken_at: Timestamp::now(),
+        taken_at: Timestamp::UNIX_EPOCH,
         host: String::new(),
         tags: Vec::new(),
         parent: None,

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::process::Command;
 
 use dory_core::domain::entry_path::EntryPath;
-use dory_core::ports::{BackupEngine, Events, OpenMode, RepositorySpec, VerifyDepth};
+use dory_core::domain::id::DumpName;
+use dory_core::ports::{BackupEngine, DumpRequest, Events, OpenMode, RepositorySpec, VerifyDepth};
 use dory_testkit::fixtures::{Aspects, diff_trees, make_every_inode, noise, snapshot_tree};
 use dory_testkit::live::or_skip;
 use rustix::fs::lremovexattr;
@@ -105,6 +106,26 @@ async fn restic_passes_over_what_proves_that_a_store_can_be_written_to() {
     assert_eq!(place.repository.list_snapshots().await.unwrap().len(), 1);
     engine().open(&place.spec, OpenMode::CreateIfMissing).await.unwrap();
     assert!(!probe.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn restic_checks_prunes_and_restores_dumps() {
+    let place = Place::new().await;
+    let Some(restic) = Restic::on(&place) else { return };
+    let source = place.folder("source");
+    fs::write(source.join("file"), "x").unwrap();
+    let contents = noise(5 << 20, 1);
+    let request = DumpRequest { name: DumpName::parse("shop.sql").unwrap(), scratch: None };
+    place.repository.take_dump(&request, &mut contents.as_slice(), &Events::ignored()).await.unwrap();
+    place.repository.backup(&reading(&source), &Events::ignored()).await.unwrap();
+    assert!(restic.run(&["ls", "-l", "latest"]).contains(&format!("{}", contents.len())), "it has its length");
+    restic.run(&["check", "--read-data"]);
+    // What was stored on the way to it, and no snapshot needs, goes; it stays.
+    restic.run(&["prune"]);
+    restic.run(&["check", "--read-data"]);
+    restic.run(&["restore", "latest", "--target", "restored"]);
+    let restored = fs::read(place.dir.path().join("restored/backup/dumps/shop.sql")).unwrap();
+    assert!(restored == contents, "{} bytes came back", restored.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]
