@@ -234,7 +234,6 @@ mod tests {
     fn a_point_is_suspect_by_what_it_lost() {
         type Mounts = &'static [(&'static str, u64, u64)];
         let half = SuspectBelow::default();
-        type Mounts = &'static [(&'static str, u64, u64)];
         let table: [(Mounts, Mounts, SuspectBelow, Option<&str>); 11] = [
             // As it was, grown, or shrunk within reason.
             (&[("/db", 10, 1000)], &[("/db", 10, 1000)], half, None),
