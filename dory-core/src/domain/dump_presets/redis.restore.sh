@@ -60,3 +60,11 @@ until [ "$(field replication master_link_status)" = up ] && [ "$(field replicati
     kill -0 "$private" 2>/dev/null || { tail -n 5 "$work/log" >&2; fail 'the server that hands the dump over ended'; }
     sleep 0.1
 done
+# The process that sent the data is a child of the private server, which must have seen its end before its own: nobody
+# else would.
+for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    saving=$(echo 'INFO persistence' | REDISCLI_AUTH="$secret" "$cli" -s "$work/socket" 2>/dev/null |
+        tr -d '\r' | sed -n 's/^rdb_bgsave_in_progress://p')
+    [ "$saving" = 1 ] || break
+    sleep 0.1
+done
