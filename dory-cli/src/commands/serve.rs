@@ -17,7 +17,7 @@ pub(super) async fn run(ui: &Ui, dory: Dory, args: &ServeArgs) -> Result<Exit> {
     let (name, place) = (dory.server().to_string(), dory.catalog().location());
     let told = ui.clone();
     let server = Server::new(dory, ServerOptions { limits, guarding: Guarding::from(&args.guarding) }, move |news| {
-        tell(&told, &name, &place, news)
+        tell(&told, &name, &place, news);
     });
     match server.run(&cancel).await {
         // It was asked to end, and did.

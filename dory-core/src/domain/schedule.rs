@@ -102,7 +102,7 @@ pub enum ScheduleWish {
     /// Never.
     Off,
     /// By this one.
-    On(Schedule),
+    On(Box<Schedule>),
 }
 
 impl ScheduleWish {
@@ -111,7 +111,7 @@ impl ScheduleWish {
     pub fn into_schedule(self) -> Option<Schedule> {
         match self {
             Self::Off => None,
-            Self::On(schedule) => Some(schedule),
+            Self::On(schedule) => Some(*schedule),
         }
     }
 }
@@ -119,7 +119,7 @@ impl ScheduleWish {
 impl FromStr for ScheduleWish {
     type Err = Error;
     fn from_str(text: &str) -> Result<Self> {
-        if text.trim() == "off" { Ok(Self::Off) } else { text.parse().map(Self::On) }
+        if text.trim() == "off" { Ok(Self::Off) } else { text.parse().map(Box::new).map(Self::On) }
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::{self, Debug};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use super::progress::Progress;
 use super::server::ServerOptions;
@@ -144,7 +144,7 @@ impl Mailbox {
         });
     }
 
-    async fn ended(&mut self, ended: Option<std::result::Result<(CommandId, CommandOutcome), tokio::task::JoinError>>) {
+    async fn ended(&mut self, ended: Option<std::result::Result<(CommandId, CommandOutcome), JoinError>>) {
         let Some(Ok((id, outcome))) = ended else { return };
         self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         let catalog = self.dory.shared_catalog();

@@ -82,7 +82,11 @@ impl Ownership {
                     }
                 }
             }
-            cancel.or(async { Ok(clock.sleep(LOOK).await) }).await?;
+            let looked = async {
+                clock.sleep(LOOK).await;
+                Ok(())
+            };
+            cancel.or(looked).await?;
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use jiff::SignedDuration;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use super::due::{Due, Turns};
 use super::server::ServerOptions;
@@ -57,7 +57,7 @@ pub enum SchedulerNews {
         /// Of which container's backup.
         container: ContainerName,
         /// Which, or why none.
-        result: Result<DeleteReport>,
+        result: Result<Box<DeleteReport>>,
     },
     /// Nobody can tell whether a container is to be backed up.
     Unclear {
@@ -75,6 +75,9 @@ pub enum SchedulerNews {
 
 /// Where a scheduler's news go.
 pub(super) type News = Arc<dyn Fn(SchedulerNews) + Send + Sync>;
+
+/// What came of a turn.
+type Ended = (Due, Result<Box<BackupReport>>);
 
 /// What a scheduler is about to do, and does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -96,7 +99,7 @@ pub(super) struct Scheduler {
     running: BTreeMap<ContainerName, usize>,
     /// Whose trouble was told already.
     told: BTreeMap<ContainerName, String>,
-    tasks: JoinSet<(Due, Result<Box<BackupReport>>)>,
+    tasks: JoinSet<Ended>,
 }
 
 impl Scheduler {
@@ -188,10 +191,7 @@ impl Scheduler {
         });
     }
 
-    async fn ended(
-        &mut self,
-        ended: Option<std::result::Result<(Due, Result<Box<BackupReport>>), tokio::task::JoinError>>,
-    ) {
+    async fn ended(&mut self, ended: Option<std::result::Result<Ended, JoinError>>) {
         let Some(Ok((due, result))) = ended else { return };
         let container = due.container.clone();
         self.running.remove(&container);
@@ -208,7 +208,7 @@ impl Scheduler {
         let pruned = async {
             let plans = self.dory.plan_prune(Some(backup), None).await?;
             match plans.first().filter(|plan| plan.going() > 0) {
-                Some(plan) => self.dory.run_prune(plan).await.map(Some),
+                Some(plan) => self.dory.run_prune(plan).await.map(Box::new).map(Some),
                 None => Ok(None),
             }
         };

@@ -13,7 +13,10 @@ use serde::Serialize;
 use super::bench::dory;
 
 fn golden(name: &str) -> String {
-    std::fs::read_to_string(format!("{}/tests/golden/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap().trim_end().to_owned()
+    std::fs::read_to_string(format!("{}/tests/golden/{name}", env!("CARGO_MANIFEST_DIR")))
+        .unwrap()
+        .trim_end()
+        .to_owned()
 }
 
 fn at(text: &str) -> Timestamp {
