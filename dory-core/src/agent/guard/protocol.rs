@@ -1,7 +1,7 @@
 //! The lines between Dory and its guardian: one JSON value each, `Order`s down, `Word`s up.
 //!
 //! Dory speaks first, with [`Order::Hello`]; the guardian answers with [`Word::Armed`] or [`Word::Refused`]. From then
-//! on Dory sends [`Order::Beat`] each [`BEAT`]; every other order is answered, in order. The guardian says
+//! on Dory sends [`Order::Beat`] each second; every other order is answered, in order. The guardian says
 //! [`Word::Acting`] unasked, and is then deaf.
 
 use std::fmt;
