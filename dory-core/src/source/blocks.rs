@@ -1,4 +1,12 @@
 //! Hashes of a file's blocks, by which a later read tells what changed.
+//!
+//! They are made and compared within one process, and most of a stop window is the time they take: so they are XXH3 with a
+//! secret of this process, at the speed of memory, and not a hash that strangers could check. Who does not know the
+//! secret finds no two blocks with one hash but by chance, one in 2^128.
+
+use std::sync::OnceLock;
+
+use xxhash_rust::xxh3::xxh3_128_with_secret;
 
 /// The size of a block, in bytes, of a file that is not huge: a database's page or two, so that one changed page takes
 /// little along. Smaller ones take the processor longer to hash.
@@ -11,8 +19,7 @@ const BLOCKS: u64 = 1 << 18;
 /// are sixteen times as large: 64 MiB each, for 64 GiB and for 256 GiB of files.
 const HASHES: u64 = 1 << 22;
 
-/// The first half of a block's BLAKE3 hash: nobody finds another block for it.
-type Hash = [u8; 16];
+type Hash = u128;
 
 /// The hashes of one file's blocks, in order.
 #[derive(Debug, PartialEq, Eq)]
@@ -44,9 +51,15 @@ impl Blocks {
 }
 
 fn hash_of(bytes: &[u8]) -> Hash {
-    let mut hash = Hash::default();
-    hash.copy_from_slice(&blake3::hash(bytes).as_bytes()[..16]);
-    hash
+    /// As long as XXH3's own.
+    static SECRET: OnceLock<[u8; 192]> = OnceLock::new();
+    let secret = SECRET.get_or_init(|| {
+        let mut secret = [0; 192];
+        // A system without randomness runs no Dory: the ids of its runs need it long before.
+        getrandom::fill(&mut secret).unwrap_or_else(|error| unreachable!("the system has no randomness: {error}"));
+        secret
+    });
+    xxh3_128_with_secret(bytes, secret)
 }
 
 /// Hashes a file's blocks while it is read from start to end.

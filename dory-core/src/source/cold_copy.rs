@@ -22,7 +22,7 @@ use crate::error::{Error, ErrorKind, Result};
 const RANGE: u64 = 32 << 20;
 
 /// How much is read at once, in bytes: it stays in the processor's own memory until it is hashed and copied.
-const GULP: u64 = 1 << 20;
+const GULP: u64 = 256 << 10;
 
 /// From which size on a clone is less work than a copy, in bytes.
 const WORTH_A_CLONE: u64 = 256 << 10;
