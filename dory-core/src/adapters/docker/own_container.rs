@@ -54,7 +54,13 @@ impl DockerRuntime {
             return Err(Error::new(ErrorKind::Unsupported, operation, subject, reason)
                 .with_hint("use a bucket as the store, or run Dory on the engine's own host"));
         };
-        let mounts = self.inspect_for(operation, &own).await?.mounts.unwrap_or_default();
+        let mut mounts = self.inspect_for(operation, &own).await?.mounts.unwrap_or_default();
+        // The engine tells where mounts were asked to be: `/var/run/docker.sock` is in `/run`.
+        for destination in mounts.iter_mut().filter_map(|mount| mount.destination.as_mut()) {
+            if let Some(real) = resolved(Path::new(destination.as_str())) {
+                *destination = real.to_string_lossy().into_owned();
+            }
+        }
         on_host(&real, &mounts).ok_or_else(|| {
             let reason = "it is inside Dory's own container, where no helper can see it";
             Error::new(ErrorKind::InvalidInput, operation, subject, reason)
