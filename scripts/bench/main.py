@@ -11,6 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import asked
+from cloning_engine import cloning_engine
 from meter import measure
 from tools import ALL, PASSWORD, docker, empty, volume_folder
 
@@ -165,7 +167,22 @@ def compare(bench, title, container, volume, change):
         print(f"| {tool.name} | " + " | ".join(cells) + " |")
 
 
-def window(bench):
+def requests(bench):
+    """What every tool asks a store for."""
+    tree = f"{NAME}-asked"
+    docker("run", "-d", "--name", tree, "--stop-signal", "SIGKILL", "-v", f"{tree}:/data", "--entrypoint", "sleep", IMAGE, "infinity")
+    grow_tree(volume_folder(tree), 5_000)
+    with asked.stand_in() as url:
+        asked.table(url, bench.work, volume_folder(tree), tree, lambda: change_tree(volume_folder(tree)))
+
+
+def clones(bench):
+    """The stop window where files can be cloned."""
+    with cloning_engine(bench.work, [IMAGE]), Bench() as inside:
+        window(inside, "on XFS, where files can be cloned: ")
+
+
+def window(bench, where=""):
     """How long a PostgreSQL stands still, 1 % of its pages written just before."""
     name = bench.postgres(130)
     settings = {
@@ -208,7 +225,7 @@ def window(bench):
             if number >= 0:  # the first of each fills its repository
                 taken[way].append(length)
     bare = statistics.median(taken["bare stop and start"])
-    print(f"\n**The stop window** of a PostgreSQL of 2 GB, 2,400 pages written just before; medians of {ROUNDS} rounds\n")
+    print(f"\n**The stop window** of a PostgreSQL of 2 GB, {where}2,400 pages written just before; medians of {ROUNDS} rounds\n")
     print("| | median | of bare stop and start | least to most |")
     print("| --- | --- | --- | --- |")
     for way, lengths in taken.items():
@@ -252,7 +269,7 @@ def seconds(text):
 
 
 def main():
-    parts = {"window": window, "engines": engines, "overhead": overhead}
+    parts = {"window": window, "clones": clones, "overhead": overhead, "requests": requests, "engines": engines}
     wanted = sys.argv[1:] or list(parts)
     for word in wanted:
         if word not in parts:

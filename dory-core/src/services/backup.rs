@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::try_join;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -335,7 +336,7 @@ impl Dory {
         let inside = match quieted {
             Ok(()) => {
                 lookout.all_stand_still();
-                cancel.or(warmed.stand_still(taken_at)).await
+                cancel.or(try_join(window.check(), warmed.stand_still(taken_at))).await.map(|((), stood_still)| stood_still)
             }
             Err(error) => Err(error),
         };

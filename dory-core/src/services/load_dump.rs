@@ -98,9 +98,14 @@ impl Dory {
             ..HelperPurpose::reading(&planned.plan.home, run.id)
         };
         // Not to be abandoned half-way: a helper that is about to be there would be left.
-        let helper = self.launch_helper(purpose, &[]).await?;
-        let result = self.keep_and_load(&planned, &helper, &run, cancel, events).await;
-        helper.close().await;
+        let result = match self.launch_helper(purpose, &[]).await {
+            Ok(helper) => {
+                let result = self.keep_and_load(&planned, &helper, &run, cancel, events).await;
+                helper.close().await;
+                result
+            }
+            Err(error) => Err(error),
+        };
         let complete = result.is_ok();
         self.end_run(&run, &planned.backup.id, Some(planned.point.id), complete, result.as_ref().err()).await;
         let (bytes, safety_point) = result?;

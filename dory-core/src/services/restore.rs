@@ -122,7 +122,7 @@ impl Dory {
             Ok(armed) => armed,
             Err(error) => {
                 helper.close().await;
-                return Err(error);
+                return Err(self.never_began(&run, &planned, error).await);
             }
         };
         let attempt = Attempt { planned: &planned, guard: &guard, lookout: &lookout, run: &run, events };
@@ -157,6 +157,7 @@ impl Dory {
         // Until `overwrite` begins nothing was written, so everything simply starts again.
         let before_writing = cancel.or(async {
             quieted?;
+            window.check().await?;
             lookout.all_stand_still();
             match safety {
                 Some((safety, warmed)) => {

@@ -53,7 +53,10 @@ impl Dory {
         };
         let (first, scratch) = cancel.or(planned).await?;
         // Not to be abandoned half-way: a helper that is about to be there would be left.
-        let helper = self.launch_for(&first, run, scratch).await?;
+        let helper = match self.launch_for(&first, run, scratch).await {
+            Ok(helper) => helper,
+            Err(error) => return Err(self.never_began(run, &first, error).await),
+        };
         let prepared = cancel.or(async {
             // Until here another run may have had some of the containers stopped: only now their states tell the truth.
             let planned = self.plan_restore_in_full(choice).await?;
@@ -89,9 +92,15 @@ impl Dory {
             Ok((planned, source, safety)) => Ok(Prepared { planned, source, safety, helper }),
             Err(error) => {
                 helper.close().await;
-                Err(error)
+                Err(self.never_began(run, &first, error).await)
             }
         }
+    }
+
+    /// Records a restore that ended before anything was touched.
+    pub(super) async fn never_began(&self, run: &RunStart, planned: &PlannedRestore, error: Error) -> Error {
+        self.end_run(run, &planned.backup.id, Some(planned.point.id), false, Some(&error)).await;
+        error
     }
 
     pub(super) async fn launch_for(

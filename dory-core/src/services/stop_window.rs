@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{join_all, try_join_all};
 use jiff::{SignedDuration, Timestamp};
 
 use super::insist;
@@ -77,8 +77,14 @@ impl StopWindow {
             let quieting = group.iter().map(|quiet| self.quiet(quiet));
             join_all(quieting).await.into_iter().collect::<Result<()>>()?;
         }
+        Ok(())
+    }
+
+    /// That everything is quiet, whatever the engine said. To be waited for before anything is written; reading may
+    /// begin meanwhile.
+    pub(super) async fn check(&self) -> Result<()> {
         let checks = self.quieted.iter().map(|quiet| insist(|| self.check_quiet(quiet)));
-        join_all(checks).await.into_iter().collect()
+        try_join_all(checks).await.map(drop)
     }
 
     async fn quiet(&self, quiet: &Quiet) -> Result<()> {

@@ -6,7 +6,7 @@
 
 use std::sync::OnceLock;
 
-use xxhash_rust::xxh3::xxh3_128_with_secret;
+use twox_hash::XxHash3_128;
 
 /// The size of a block, in bytes, of a file that is not huge: a database's page or two, so that one changed page takes
 /// little along. Smaller ones take the processor longer to hash.
@@ -20,6 +20,9 @@ const BLOCKS: u64 = 1 << 18;
 const HASHES: u64 = 1 << 22;
 
 type Hash = u128;
+
+/// As long as XXH3's own secret, in bytes; 136 is the least that it takes.
+const SECRET_LENGTH: usize = 192;
 
 /// The hashes of one file's blocks, in order.
 #[derive(Debug, PartialEq, Eq)]
@@ -51,15 +54,15 @@ impl Blocks {
 }
 
 fn hash_of(bytes: &[u8]) -> Hash {
-    /// As long as XXH3's own.
-    static SECRET: OnceLock<[u8; 192]> = OnceLock::new();
+    static SECRET: OnceLock<[u8; SECRET_LENGTH]> = OnceLock::new();
     let secret = SECRET.get_or_init(|| {
-        let mut secret = [0; 192];
+        let mut secret = [0; SECRET_LENGTH];
         // A system without randomness runs no Dory: the ids of its runs need it long before.
         getrandom::fill(&mut secret).unwrap_or_else(|error| unreachable!("the system has no randomness: {error}"));
         secret
     });
-    xxh3_128_with_secret(bytes, secret)
+    XxHash3_128::oneshot_with_secret(secret, bytes)
+        .unwrap_or_else(|error| unreachable!("a secret of {SECRET_LENGTH} bytes is long enough: {error}"))
 }
 
 /// Hashes a file's blocks while it is read from start to end.

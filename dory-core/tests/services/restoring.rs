@@ -86,6 +86,23 @@ async fn without_room_for_a_safety_point_nothing_stops() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_restore_that_could_not_begin_is_recorded_as_failed() {
+    let bench = Bench::new();
+    bench.database("db");
+    bench.back_up("db").await.unwrap();
+    for (call, word) in [("open", "wrong-key"), ("warm", "unavailable")] {
+        let kind = if call == "open" { ErrorKind::WrongKey } else { ErrorKind::Unavailable };
+        bench.faults.restic.fail_next(call, kind);
+        bench.restore(&restore_of("db")).await.unwrap_err();
+        let runs = bench.catalog.keys().into_iter().filter(|key| key.starts_with("runs/"));
+        let runs: Vec<_> = runs.map(|key| bench.catalog.peek(&key).unwrap()).collect();
+        let told = |run: &&String| run.contains("restore") && run.contains("failed") && run.contains(word);
+        assert_eq!(runs.iter().filter(told).count(), 1, "{call}: {runs:#?}");
+    }
+    bench.assert_tidy();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_restore_that_is_cancelled_half_way_is_rolled_back() {
     let bench = Bench::new();
     bench.database("db");
