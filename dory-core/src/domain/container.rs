@@ -27,7 +27,8 @@ pub struct Container {
     /// The exit code it ended with; `None` while it runs, and where it never ran.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i64>,
-    /// What is mounted where, in the runtime's order.
+    /// What is mounted where, in the order of their places in the container: runs compare what they planned with what
+    /// is there.
     pub mounts: Vec<Mount>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,

@@ -82,7 +82,9 @@ async fn a_guardian_that_acts_ends_the_read_and_the_run_says_why() {
         if !was("runtime stop") {
             return;
         }
-        runtime.kill_guardians();
+        // From elsewhere: what this thread wakes would wait for it.
+        let runtime = runtime.clone();
+        std::thread::spawn(move || runtime.kill_guardians()).join().unwrap();
         // The read goes on until its helper is ended.
         let ended = || was("runtime remove_helper");
         for _ in 0..1000 {

@@ -24,7 +24,7 @@ pub(super) fn container(raw: ContainerInspectResponse) -> Result<Container> {
         state: state_of(state.status),
         exit_code: exit_code(&state),
         health: health_of(state.health.and_then(|health| health.status)),
-        mounts: raw.mounts.unwrap_or_default().into_iter().map(mount).collect(),
+        mounts: mounts(raw.mounts.unwrap_or_default()),
         labels: config.labels.unwrap_or_default().into_iter().collect(),
         network_of: host.network_mode.as_deref().and_then(container_mode).map(str::to_owned),
         refers_to: references(&host),
@@ -93,6 +93,13 @@ fn mount(raw: MountPoint) -> Mount {
     }
 }
 
+/// The engine gives them in another order each time.
+fn mounts(raw: Vec<MountPoint>) -> Vec<Mount> {
+    let mut mounts: Vec<_> = raw.into_iter().map(mount).collect();
+    mounts.sort_by(|one, other| one.destination.cmp(&other.destination));
+    mounts
+}
+
 /// Containers that this one names in its settings, its network's apart: it cannot start without them.
 fn references(host: &HostConfig) -> Vec<String> {
     let first = |entry: &String| entry.split(':').next().unwrap_or_default().trim_start_matches('/').to_owned();
@@ -147,9 +154,10 @@ mod tests {
         assert_eq!(container.stop_grace, Some(Duration::from_secs(30)));
         assert!(container.removed_when_ended);
         assert_eq!(container.label("dory.backup"), Some("true"));
-        assert_eq!(container.mounts[0].volume().unwrap().as_str(), "pg");
-        assert_eq!((&container.mounts[1].kind, container.mounts[1].writable), (&MountKind::Bind, false));
-        assert_eq!(container.mounts[2].kind, MountKind::Other { name: "volume of nfs".into() });
+        let [conf, nfs, pg] = &container.mounts[..] else { panic!("{:?}", container.mounts) };
+        assert_eq!((&conf.kind, conf.writable), (&MountKind::Bind, false));
+        assert_eq!(nfs.kind, MountKind::Other { name: "volume of nfs".into() });
+        assert_eq!(pg.volume().unwrap().as_str(), "pg");
     }
 
     #[test]

@@ -250,6 +250,8 @@ impl ContainerBuilder {
         for mount in self.mounts.iter().filter(|mount| mount.kind == MountKind::Bind) {
             assert!(mount.source.exists(), "the test binds `{}`, which is not there", mount.source.display());
         }
+        let mut mounts = self.mounts;
+        mounts.sort_by(|one, other| one.destination.cmp(&other.destination));
         self.runtime.clone().change(|state| {
             let container = Container {
                 removed_when_ended: self.removed_when_ended,
@@ -260,7 +262,7 @@ impl ContainerBuilder {
                 state: ContainerState::Created,
                 health: self.script.health.map_or(Health::None, |_| Health::Starting),
                 exit_code: None,
-                mounts: self.mounts,
+                mounts,
                 labels: self.labels,
                 network_of: self.network_of,
                 refers_to: self.refers_to,
