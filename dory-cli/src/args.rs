@@ -335,7 +335,7 @@ pub struct EditArgs {
     /// Let the rules decide about the point of `--at` again
     #[arg(long, requires = "at")]
     pub unprotect: bool,
-    /// Say that suspect points are as they should be: the one of `--at`, or all
+    /// Say that suspect points are as they should be: the one of `--at`, or all, and half-restored data with them
     #[arg(long)]
     pub clear_suspect: bool,
     /// Limits from now on.

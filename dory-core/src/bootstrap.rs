@@ -17,6 +17,7 @@ use crate::adapters::restic::ResticEngine;
 use crate::agent::guard::{self, GuardOptions, Reach};
 use crate::agent::{self, AgentOptions};
 use crate::config::{DockerChoice, Settings};
+use crate::domain::backup::Backup;
 use crate::domain::guard::GuardEnd;
 use crate::domain::id::{RunId, ServerName};
 use crate::domain::store_url::{StoreAccess, StoreScheme, StoreUrl};
@@ -183,6 +184,7 @@ pub async fn check(settings: Settings) -> Vec<Check> {
         Ok(list) => {
             checks.push(found("catalog", format!("{} backups can be read", list.backups.len())));
             checks.extend(list.damaged.iter().map(|error| failed("catalog", error)));
+            checks.extend(list.backups.iter().filter_map(|backup| half_restored(backup, dory.server())));
         }
         Err(error) => checks.push(failed("catalog", &error)),
     }
@@ -210,6 +212,15 @@ pub async fn check(settings: Settings) -> Vec<Check> {
         Err(error) => failed("helper", &error),
     });
     checks
+}
+
+/// Data of this host that a restore left half written.
+fn half_restored(backup: &Backup, server: &ServerName) -> Option<Check> {
+    let note = backup.half_restored_by().filter(|note| note.server == *server)?;
+    let reason =
+        format!("restore {} writes to {}, or broke off: it may be neither old nor new", note.run, note.place());
+    let error = Error::new(ErrorKind::Incomplete, "vouch for the data of backup", backup.name.as_str(), reason);
+    Some(failed("restored data", &error.with_hint(backup.ways_on(note))))
 }
 
 fn found(subject: &'static str, finding: String) -> Check {

@@ -12,6 +12,7 @@ use dory_core::domain::dump::DumpSettings;
 use dory_core::domain::dump_preset::DumpPreset;
 use dory_core::domain::event::{Warning, WarningKind};
 use dory_core::domain::fleet::{Fleet, FleetEncryption};
+use dory_core::domain::half_restored::HalfRestored;
 use dory_core::domain::hook::{HookOverrides, HookSettings, OnError};
 use dory_core::domain::id::{
     BackupId, ContainerId, ContainerName, ImageRef, MountKey, PointId, RunId, ServerName, SnapshotId, VolumeName,
@@ -125,6 +126,7 @@ fn backup() -> Backup {
         }],
         engines: vec![EngineKind::Restic, EngineKind::Duplicity],
         deleting_since: None,
+        half_restored: Vec::new(),
     }
 }
 
@@ -213,6 +215,33 @@ async fn a_backup_document_with_hooks_and_a_suspect_point() {
     let (memory, catalog) = store();
     memory.put("backups/shop-db-1-4f1c4f1c4f1c.json", golden);
     assert_eq!(catalog.backup(&backup().id).await.unwrap(), frozen_backup());
+}
+
+/// A backup whose data a restore is about to write to.
+fn half_restored_backup() -> Backup {
+    let mut backup = backup();
+    backup.half_restored = vec![HalfRestored {
+        run: RunId::parse("01K9ZZZZZZZZZZZZZZZZZZZZZV").unwrap(),
+        server: ServerName::parse("alpha").unwrap(),
+        since: at("2026-11-25T03:00:00Z"),
+        safety_point: Some(PointId::parse("01K9ZZZZZZZZZZZZZZZZZZZZZT").unwrap()),
+        mounts: backup.points[0].mounts.clone(),
+    }];
+    backup.points[0].warnings[0].kind = WarningKind::HalfRestored;
+    backup
+}
+
+#[tokio::test]
+async fn a_backup_document_with_a_restore_under_way() {
+    let (memory, catalog) = store();
+    catalog.create_backup(&half_restored_backup()).await.unwrap();
+    let written = memory.peek("backups/shop-db-1-4f1c4f1c4f1c.json").unwrap();
+    let golden = golden("backup-1-half-restored.json");
+    assert_eq!(written, golden);
+
+    let (memory, catalog) = store();
+    memory.put("backups/shop-db-1-4f1c4f1c4f1c.json", golden);
+    assert_eq!(catalog.backup(&backup().id).await.unwrap(), half_restored_backup());
 }
 
 /// A backup whose point holds a dump, and whose catalog says how the next is made.

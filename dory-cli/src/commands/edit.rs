@@ -63,7 +63,10 @@ async fn clear_suspect(ui: &Ui, dory: &Dory, args: &EditArgs) -> Result<Exit> {
     let choice = args.at.as_ref().map(|at| point::choice(at, dory.now())).transpose()?;
     let by = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
     let cleared = dory.clear_suspect(&args.backup, choice.as_ref(), by.as_deref()).await?;
-    ui.result(&cleared, |cleared| cleared.iter().map(|id| format!("point {id} is not suspect any more\n")).collect())?;
+    ui.result(&cleared, |cleared| match cleared.as_slice() {
+        [] => "its data is as it should be\n".to_owned(),
+        cleared => cleared.iter().map(|id| format!("point {id} is not suspect any more\n")).collect(),
+    })?;
     Ok(Exit::Success)
 }
 

@@ -24,7 +24,7 @@ pub(crate) fn backup_list(backups: &[Arc<Backup>], now: Timestamp) -> String {
             backup.name.clone(),
             backup.server.to_string(),
             backup.identity.container.to_string(),
-            backup.points.len().to_string() + if backup.is_frozen() { " FROZEN" } else { "" },
+            points(backup),
             latest.map_or_else(|| "never".to_owned(), |point| units::ago(point.taken_at, now)),
             latest.map_or_else(|| "-".to_owned(), |point| units::bytes(point.size.bytes)),
             units::bytes(backup.stored_bytes()),
@@ -33,6 +33,13 @@ pub(crate) fn backup_list(backups: &[Arc<Backup>], now: Timestamp) -> String {
     };
     let rows: Vec<_> = backups.iter().map(row).collect();
     table(["NAME", "SERVER", "CONTAINER", "POINTS", "LATEST", "SIZE", "STORED", "ID"], &rows)
+}
+
+/// How many points there are, and why one should look at the backup.
+fn points(backup: &Backup) -> String {
+    let frozen = if backup.is_frozen() { " FROZEN" } else { "" };
+    let half_restored = if backup.half_restored_by().is_some() { " HALF RESTORED" } else { "" };
+    format!("{}{frozen}{half_restored}", backup.points.len())
 }
 
 /// One backup, with its points.
@@ -66,6 +73,11 @@ pub(crate) fn backup(backup: &Backup, now: Timestamp) -> String {
     if let Some((point, suspicion)) = backup.frozen_by() {
         let clear = format!("`dory edit {} --clear-suspect` if that is as it should be", backup.id);
         field("FROZEN", &format!("point {} is suspect, {}: {clear}", point.id, loss(&suspicion.loss)));
+    }
+    if let Some(note) = backup.half_restored_by() {
+        let since = units::moment(note.since);
+        let told = format!("run {} writes to {} since {since}, or broke off", note.run, note.place());
+        field("HALF WRITTEN", &format!("{told}: {}", backup.ways_on(note)));
     }
     if let Some(sealed) = &backup.hooks {
         let commands = [("pre-hook", &sealed.hooks.pre), ("post-hook", &sealed.hooks.post)];

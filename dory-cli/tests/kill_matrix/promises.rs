@@ -1,5 +1,7 @@
 //! What holds after every death, and is asserted of every point.
 
+use std::io::{BufRead, BufReader};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -7,7 +9,7 @@ use serde_json::Value;
 
 use crate::scene::{BEFORE, KNOWN, NEW, OLD, Ran, Scene};
 use crate::steps::{Point, Task, Then, Victim};
-use crate::victim::{DOOMED, GOOD};
+use crate::victim::{DOOMED, GOOD, RULES};
 
 /// How long a process that lost somebody may go on: it tries again, waits, rolls back.
 const ENDING: Duration = Duration::from_secs(120);
@@ -146,6 +148,10 @@ fn points_are_there(scene: &Scene, task: Task) {
         return;
     }
     assert!(points.iter().any(|point| point["name"] == GOOD), "a point is lost: {points:?}");
+    if task == Task::Prune {
+        let kept = points.iter().any(|point| point["name"].is_null() && point["deleting"] != true);
+        assert!(kept, "the rules keep the newest: {points:?}");
+    }
     for point in points.iter().filter(|point| point["deleting"] != true) {
         can_be_read(scene, point);
     }
@@ -161,6 +167,7 @@ fn goes_on(scene: &Scene, task: Task) {
     let name = scene.name();
     match task {
         Task::Backup => {}
+        Task::Serve => another_serves(scene),
         Task::Restore | Task::BareRestore => {
             let safety: &[&str] = if task == Task::Restore { &[] } else { &["--no-safety"] };
             scene.dory(&[&["restore", name, "--at", GOOD, "--yes"], safety].concat()).succeeded();
@@ -174,6 +181,14 @@ fn goes_on(scene: &Scene, task: Task) {
             assert!(!doomed(), "it cannot be deleted to the end");
             points_are_there(scene, task);
         }
+        Task::Prune => {
+            let unnamed =
+                || scene.points().unwrap().into_iter().filter(|point| point["name"].is_null()).collect::<Vec<_>>();
+            let newest = unnamed().pop().expect("the newest stays");
+            scene.dory(&["prune", name, "--keep", RULES, "--yes"]).succeeded();
+            assert_eq!(unnamed(), [newest], "it cannot be pruned to the end");
+            points_are_there(scene, task);
+        }
         Task::DeleteBackup => {
             if scene.points().is_some() {
                 scene.dory(&["delete", name, "--yes"]).succeeded();
@@ -181,10 +196,22 @@ fn goes_on(scene: &Scene, task: Task) {
             assert!(scene.points().is_none(), "it cannot be deleted to the end");
         }
     }
-    if task == Task::Backup || task.deletes() {
+    if matches!(task, Task::Backup | Task::Serve) || task.deletes() {
         scene.dory(&["backup", name, "--name", "next"]).succeeded();
         assert!(scene.holds_bulk("next"), "what the next run stored cannot be read");
     }
+}
+
+/// The name that a dead server held belongs to the next one, once it stood still for its term; that one gives it back.
+fn another_serves(scene: &Scene) {
+    let mut server = scene.serve();
+    let mut said = BufReader::new(server.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(said.any(|line| line.contains("serving as")), "nobody else can have its name");
+    assert!(Command::new("kill").arg(server.id().to_string()).status().unwrap().success());
+    // What it still says must not fill the pipe.
+    said.for_each(drop);
+    assert!(server.wait().unwrap().success());
+    assert_eq!(scene.server()["body"]["lease"]["released"], true, "a lease is left");
 }
 
 fn nothing_is_left(scene: &Scene) {

@@ -25,6 +25,9 @@ pub(crate) const OLD: &str = "old\n";
 /// What it holds in every later one.
 pub(crate) const NEW: &str = "new\n";
 
+/// When a server backs up.
+const SCHEDULE: &str = "*/5 * * * * *";
+
 /// What containers do before the run, in the order of [`Scene::names`].
 pub(crate) const BEFORE: [&str; 4] = ["running", "running", "paused", "running"];
 
@@ -85,15 +88,27 @@ impl Scene {
         // So that there is something to read, to bring back, to prune.
         self.container.sh(BULK);
         self.new = self.contents();
-        if task == Task::DeletePoint {
-            self.backs_up(DOOMED);
+        match task {
+            Task::DeletePoint => self.backs_up(DOOMED),
+            // Two that go, and the newest, which stays.
+            Task::Prune => {
+                for _ in 0..2 {
+                    self.backs_up("");
+                    self.container.sh(BULK);
+                }
+                self.backs_up("");
+                self.new = self.contents();
+            }
+            Task::Serve => drop(self.dory(&["edit", self.name(), "--schedule", SCHEDULE]).succeeded()),
+            _ => {}
         }
         self.docker().ok(&["pause", &paused]);
     }
 
-    /// A point of what is there, without stopping anything.
+    /// A point of what is there, without stopping anything; without a name where that is empty.
     fn backs_up(&self, point: &str) {
-        self.dory(&["backup", self.name(), "--name", point, "--stop", "none"]).succeeded();
+        let named: &[&str] = if point.is_empty() { &[] } else { &["--name", point] };
+        self.dory(&[&["backup", self.name(), "--stop", "none"], named].concat()).succeeded();
     }
 
     fn know(&self, word: &str) {
@@ -193,6 +208,17 @@ impl Scene {
             victim.env(DOCKERD, engine.pid().to_string());
         }
         victim.spawn().unwrap()
+    }
+
+    /// Starts a server of the same name.
+    pub(crate) fn serve(&self) -> Child {
+        self.command(AS_DORY).arg("serve").spawn().unwrap()
+    }
+
+    /// The document of the server.
+    pub(crate) fn server(&self) -> Value {
+        let document = self.folder.path().join(format!("store/servers/{}.json", self.name()));
+        serde_json::from_slice(&std::fs::read(document).unwrap()).unwrap()
     }
 
     /// The file that is there once somebody was killed.

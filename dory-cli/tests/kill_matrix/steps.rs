@@ -3,7 +3,7 @@
 use dory_core::services::{MountState, Phase};
 
 use self::At::{After, Before, Packs, Told};
-use self::Task::{Backup, BareRestore, DeleteBackup, DeletePoint, Restore};
+use self::Task::{Backup, BareRestore, DeleteBackup, DeletePoint, Prune, Restore, Serve};
 
 /// What a run does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +15,10 @@ pub(crate) enum Task {
     BareRestore,
     DeletePoint,
     DeleteBackup,
+    /// By rules that keep the newest point.
+    Prune,
+    /// Own the server's name, and back up by a schedule.
+    Serve,
 }
 
 /// Who dies.
@@ -168,7 +172,8 @@ pub(crate) const STEPS: &[Step] = &[
     step(Restore, "the guardian is armed, nothing is stopped", Told(Telling::Stops, 1), ALL),
     step(Restore, "half of the containers are stopped", After(Port::Runtime, "stop", 2), &[DORY, GUARDIAN]),
     step(Restore, "all stand still, no safety point is made", Told(Telling::Begins(Phase::Safeguard), 1), ALL),
-    step(Restore, "the safety point is in the catalog", After(Port::Catalog, "replace", 2), ALL),
+    step(Restore, "the catalog knows that it is about to write", After(Port::Catalog, "replace", 2), &[DORY]),
+    step(Restore, "the safety point is in the catalog", After(Port::Catalog, "replace", 3), ALL),
     step(
         Restore,
         "the guardian noted that data is half written",
@@ -239,6 +244,25 @@ pub(crate) const STEPS: &[Step] = &[
     step(DeleteBackup, "its data goes", Packs(Change::Go), &[DORY]),
     step(DeleteBackup, "its data is gone, the record is there", After(Port::Catalog, "delete_tree", 1), &[DORY]),
     step(DeleteBackup, "the record is gone", After(Port::Catalog, "delete", 1), &[DORY]),
+    // Its engine works in Dory itself, so there is no helper to kill.
+    step(Prune, "what goes is chosen, nothing is marked", Before(Port::Catalog, "replace", 1), &[DORY]),
+    step(
+        Prune,
+        "the points that go are marked",
+        After(Port::Catalog, "replace", 1),
+        &[DORY, DOCKERD.leaves_to_engine()],
+    ),
+    step(Prune, "their snapshots are about to go", Before(Port::Engine, "forget", 1), &[DORY]),
+    step(Prune, "one of their snapshots is gone", After(Port::Objects, "delete snapshots", 1), &[DORY]),
+    step(Prune, "their snapshots are gone, their data is there", Before(Port::Engine, "prune", 1), &[DORY]),
+    step(Prune, "it wrote its index, the old one is there", After(Port::Objects, "put index", 1), &[DORY]),
+    step(Prune, "it is about to remove the old index", Before(Port::Objects, "delete index", 1), &[DORY.sampled()]),
+    step(Prune, "all is pruned, the records are there", After(Port::Engine, "prune", 1), &[DORY]),
+    step(Prune, "the records are gone", After(Port::Catalog, "replace", 2), &[DORY]),
+    step(Prune, "the run's record is written", After(Port::Catalog, "create", 1), &[DORY]),
+    step(Serve, "it owns its name", After(Port::Catalog, "create", 1), &[DORY]),
+    step(Serve, "its backup has begun, nothing is stopped", After(Port::Runtime, "launch_helper", 1), &[DORY]),
+    step(Serve, "its backup stopped half of the containers", After(Port::Runtime, "stop", 2), &[DORY]),
 ];
 
 /// A death at a step: one test.
@@ -268,7 +292,7 @@ impl Point {
 }
 
 impl Task {
-    pub(crate) const ALL: [Self; 5] = [Backup, Restore, BareRestore, DeletePoint, DeleteBackup];
+    pub(crate) const ALL: [Self; 7] = [Backup, Restore, BareRestore, DeletePoint, DeleteBackup, Prune, Serve];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -277,6 +301,8 @@ impl Task {
             BareRestore => "restore without a safety point",
             DeletePoint => "delete a point",
             DeleteBackup => "delete a backup",
+            Prune => "prune",
+            Serve => "serve",
         }
     }
 
@@ -285,7 +311,7 @@ impl Task {
     }
 
     pub(crate) fn deletes(self) -> bool {
-        matches!(self, DeletePoint | DeleteBackup)
+        matches!(self, DeletePoint | DeleteBackup | Prune)
     }
 }
 

@@ -23,8 +23,8 @@ a deletion never stops is there to show it.
 Of every point it is asserted besides: the containers are so within ten seconds of the guardian noticing (or of the
 engine's return), what runs again runs on data that is whole, no restore point is lost and each can be read, the next
 command tells what happened and leaves no helper, guardian or volume, the next run succeeds, what was half deleted is
-deleted to the end. Pruning is a part of deleting a point. The sample of the ordinary test run is marked with `*`;
-`scripts/soak.sh` runs all of it.
+deleted to the end. Pruning keeps what its rules keep, and is a part of deleting a point too. The sample of the ordinary
+test run is marked with `*`; `scripts/soak.sh` runs all of it.
 ";
 
 /// Checks that the docs hold the table of the steps.

@@ -13,6 +13,7 @@ use dory_core::adapters::restic::ResticEngine;
 use dory_core::config::Settings;
 use dory_core::domain::backup::PointChoice;
 use dory_core::domain::store_url::{StoreAccess, StoreScheme, StoreUrl};
+use dory_core::fleet::{Server, ServerOptions};
 use dory_core::ports::{BackupEngine, Clock, ContainerRuntime, HelperMount, HelperNetwork, HelperSource, SystemClock};
 use dory_core::services::{
     BackupRequest, Cancel, Dory, DoryConfig, HelperConfig, Phase, RestoreChoice, RunEvent, RunEvents,
@@ -37,6 +38,9 @@ pub(crate) const DOCKERD: &str = "KILL_MATRIX_DOCKERD";
 pub(crate) const GOOD: &str = "good";
 /// The restore point that is deleted.
 pub(crate) const DOOMED: &str = "doomed";
+
+/// What pruning keeps.
+pub(crate) const RULES: &str = "last=1";
 
 /// Where its helpers see the store.
 const STORE_IN_HELPER: &str = "/store";
@@ -87,6 +91,17 @@ async fn run(point: Point, container: &str, assassin: Arc<Assassin>) -> Result<E
         }
         Task::DeleteBackup => {
             dory.run_delete(&dory.plan_delete(container, None).await?).await?;
+            true
+        }
+        Task::Serve => {
+            Server::new(dory, ServerOptions::default(), |_| ()).run(&cancel).await?;
+            true
+        }
+        Task::Prune => {
+            let rules = RULES.parse()?;
+            for plan in dory.plan_prune(Some(container), Some(&rules)).await? {
+                dory.run_prune(&plan).await?;
+            }
             true
         }
     };

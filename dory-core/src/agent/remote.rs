@@ -78,6 +78,12 @@ impl AgentConnection {
         }
     }
 
+    /// Whether the agent's process has ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        *self.stderr_ended.borrow()
+    }
+
     async fn call<T: DeserializeOwned>(&self, asked: &Asked, answer: Answer<'_>) -> Result<T> {
         let mut line = self.begin(asked).await?;
         let Line { reader, in_use, .. } = &mut *line;

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::container::Container;
+use super::half_restored::HalfRestored;
 use super::hook::HookOverrides;
 use super::id::{BackupId, ContainerId, ContainerName, ServerName};
 use super::identity::Identity;
@@ -59,6 +60,10 @@ pub struct Backup {
     /// Set when its deletion began: nothing may be added, and its data may already be gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deleting_since: Option<Timestamp>,
+    /// Restores that were about to write to data of it, or into places that it was restored to, and did not end yet:
+    /// oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub half_restored: Vec<HalfRestored>,
 }
 
 /// One container that a backup was made from.
@@ -99,6 +104,7 @@ impl Backup {
             points: Vec::new(),
             engines: Vec::new(),
             deleting_since: None,
+            half_restored: Vec::new(),
         }
     }
 

@@ -40,6 +40,8 @@ pub enum WarningKind {
     ChangedWhileRead,
     /// A container that may write to it started in the stop window, so its parts may be from different moments.
     WriterStarted,
+    /// A restore began to write to it and did not end, so it may be neither old nor new.
+    HalfRestored,
     /// It was to be made by a command, which failed, so it is missing from the point.
     NotDumped,
     /// It was there when listed and gone when read.
@@ -58,7 +60,13 @@ impl WarningKind {
     /// Whether data that was asked for is missing because of it.
     #[must_use]
     pub fn loses_data(self) -> bool {
-        matches!(self, Self::Unreadable | Self::NotDumped | Self::OtherMount | Self::NotRestored)
+        matches!(self, Self::Unreadable | Self::HalfRestored | Self::NotDumped | Self::OtherMount | Self::NotRestored)
+    }
+
+    /// Whether its parts may be from different moments because of it.
+    #[must_use]
+    pub fn mixes_moments(self) -> bool {
+        matches!(self, Self::ChangedWhileRead | Self::WriterStarted | Self::HalfRestored)
     }
 
     /// A few words for people.
@@ -68,6 +76,7 @@ impl WarningKind {
             Self::Unreadable => "could not be read",
             Self::ChangedWhileRead => "changed while it was read",
             Self::WriterStarted => "may have been written to meanwhile",
+            Self::HalfRestored => "may be half restored",
             Self::NotDumped => "could not be dumped",
             Self::Vanished => "vanished before it was read",
             Self::OtherMount => "holds something else that is mounted there, which is not in the point",

@@ -9,6 +9,7 @@ pub mod entry_path;
 pub mod event;
 pub mod fleet;
 pub mod guard;
+pub mod half_restored;
 pub mod hook;
 pub mod id;
 pub mod identity;

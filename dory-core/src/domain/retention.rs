@@ -62,11 +62,15 @@ pub enum KeepReason {
         /// Which of these that have points, from 1, the newest first.
         nth: u32,
     },
+    /// It lacks data or is suspect, so it takes no place; where all were whole it would have one.
+    Beside,
     /// It keeps what a restore overwrote, which somebody may want back.
     Safety {
         /// Until when.
         until: Timestamp,
     },
+    /// It is the way back from a restore that did not end.
+    WayBack,
     /// The store charges for it until then, whether it is there or not.
     MinimumStay {
         /// Until when.
@@ -91,7 +95,9 @@ impl fmt::Display for KeepReason {
             Self::Last { nth } => write!(f, "no. {nth} of the last"),
             Self::Within => f.write_str("young"),
             Self::Period { period, nth } => write!(f, "{} no. {nth}", period.as_str()),
+            Self::Beside => f.write_str("not whole, beside those that are"),
             Self::Safety { until } => write!(f, "undoes a restore, until {}", day(*until)),
+            Self::WayBack => f.write_str("the way back from a restore that did not end"),
             Self::MinimumStay { until } => write!(f, "paid for until {}", day(*until)),
             Self::Chain { with } => write!(f, "in a chain with {with}, which stays"),
         }
@@ -115,8 +121,9 @@ pub struct Circumstances {
 
 /// What becomes of each of `points`, in their order.
 ///
-/// Points that lack data, or are suspect, take no place of one that is whole: they count only in hours, days, … that
-/// have no other. Points whose deletion has begun go, whatever the rules say: their data may be gone already.
+/// Points that lack data, or are suspect, take no place of one that is whole. They stay besides where they would have a
+/// place if all were whole; of hours, days, … that goes for those that have no other. Points whose deletion has begun go,
+/// whatever the rules say: their data may be gone already.
 #[must_use]
 pub fn retention(points: &[RestorePoint], rules: &KeepRules, circumstances: &Circumstances) -> Vec<Verdict> {
     let mut reasons: BTreeMap<PointId, Vec<KeepReason>> = BTreeMap::new();
@@ -132,16 +139,23 @@ pub fn retention(points: &[RestorePoint], rules: &KeepRules, circumstances: &Cir
     newest_first.sort_by_key(|point| std::cmp::Reverse((point.taken_at, point.id)));
     let mut add = |point: &RestorePoint, reason| reasons.entry(point.id).or_default().push(reason);
 
-    if let Some(newest) = newest_first.iter().find(|point| is_whole(point)) {
+    let whole: Vec<&RestorePoint> = newest_first.iter().copied().filter(|point| is_whole(point)).collect();
+    if let Some(newest) = whole.first() {
         add(newest, KeepReason::Newest);
     }
-    for (nth, point) in (1..=rules.last).zip(&newest_first) {
+    for (nth, point) in (1..=rules.last).zip(&whole) {
         add(point, KeepReason::Last { nth });
     }
+    let mut beside: BTreeSet<PointId> = newest_first.iter().zip(0..rules.last).map(|(point, _)| point.id).collect();
     for (period, count) in rules.periods() {
-        for (nth, point) in (1..=count).zip(newest_of_each(&newest_first, period, &circumstances.zone)) {
+        for (nth, point) in (1..=count).zip(newest_of_each(&whole, period, &circumstances.zone)) {
             add(point, KeepReason::Period { period, nth });
         }
+        let of_all = newest_of_each(&newest_first, period, &circumstances.zone);
+        beside.extend(of_all.iter().zip(0..count).map(|(point, _)| point.id));
+    }
+    for point in newest_first.iter().filter(|point| !is_whole(point) && beside.contains(&point.id)) {
+        add(point, KeepReason::Beside);
     }
     points
         .iter()

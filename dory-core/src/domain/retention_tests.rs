@@ -113,11 +113,34 @@ fn a_point_that_lacks_data_takes_no_place_of_one_that_is_whole() {
     ];
     let told = table(&points, "daily=2", &circumstances("2026-11-25T12:00:00Z", "UTC"));
     let expected = "\
-Tue 2026-11-24 01:00  the newest that is whole, daily no. 2
+Tue 2026-11-24 01:00  the newest that is whole, daily no. 1
 Tue 2026-11-24 02:00  goes
-Wed 2026-11-25 02:00  daily no. 1
+Wed 2026-11-25 02:00  not whole, beside those that are
 ";
     assert_eq!(told, expected);
+}
+
+#[test]
+fn three_incomplete_nights_leave_three_whole_ones() {
+    let whole = (17..=22).map(|day| point(day, at(&format!("2026-11-{day}T02:00:00Z"))));
+    let lacks = (23..=25).map(|day| lacking(point(day, at(&format!("2026-11-{day}T02:00:00Z")))));
+    let points: Vec<_> = whole.chain(lacks).collect();
+    let now = circumstances("2026-11-25T12:00:00Z", "UTC");
+    let expected = "\
+Tue 2026-11-17 02:00  goes
+Wed 2026-11-18 02:00  goes
+Thu 2026-11-19 02:00  goes
+Fri 2026-11-20 02:00  no. 3 of the last
+Sat 2026-11-21 02:00  no. 2 of the last
+Sun 2026-11-22 02:00  the newest that is whole, the last
+Mon 2026-11-23 02:00  not whole, beside those that are
+Tue 2026-11-24 02:00  not whole, beside those that are
+Wed 2026-11-25 02:00  not whole, beside those that are
+";
+    assert_eq!(table(&points, "last=3", &now), expected);
+    let goes =
+        |rules: &str| retention(&points, &rules.parse().unwrap(), &now).iter().map(Verdict::goes).collect::<Vec<_>>();
+    assert_eq!(goes("daily=3"), goes("last=3"));
 }
 
 #[test]
@@ -207,6 +230,18 @@ proptest! {
         let verdicts = retention(&points, &rules, &circumstances("2026-11-25T00:00:00Z", "UTC"));
         let newest = points.iter().rposition(|point| is_whole(point) && point.origin != PointOrigin::Safety);
         prop_assert!(newest.is_none_or(|at| !verdicts[at].goes()));
+    }
+
+    #[test]
+    fn what_is_not_whole_costs_no_whole_point_its_place(points in any_points(), daily in 0..9_u32, last in 0..4_u32) {
+        let rules: KeepRules = format!("last={last},daily={daily},monthly=2").parse().unwrap();
+        let circumstances = circumstances("2026-11-25T00:00:00Z", "Europe/Berlin");
+        let whole: Vec<_> = points.iter().filter(|point| is_whole(point)).cloned().collect();
+        let among_all = retention(&points, &rules, &circumstances);
+        let alone = retention(&whole, &rules, &circumstances);
+        for verdict in alone {
+            prop_assert!(among_all.contains(&verdict), "{:?}", verdict);
+        }
     }
 
     #[test]

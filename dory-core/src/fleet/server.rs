@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Debug};
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::watch;
@@ -12,6 +13,9 @@ use super::scheduler::{News, Outlook, Scheduler, SchedulerLimits, SchedulerNews}
 use crate::domain::server::{Ping, ServerRecord};
 use crate::error::{Error, Result};
 use crate::services::{Cancel, Dory, Guarding, RunEvents, Settled};
+
+/// How often it looks for runs that were broken off meanwhile: other commands on this host die, too.
+const SETTLING: Duration = Duration::from_secs(3 * 60);
 
 /// What a server is started with.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,8 +47,11 @@ pub enum ServerNews {
 pub struct Server {
     dory: Dory,
     options: ServerOptions,
-    news: Arc<dyn Fn(ServerNews) + Send + Sync>,
+    news: Told,
 }
+
+/// Who hears a server's news.
+type Told = Arc<dyn Fn(ServerNews) + Send + Sync>;
 
 impl Server {
     /// A server of `dory`'s name, which tells `news` what it does.
@@ -71,7 +78,7 @@ impl Server {
         let mut ownership =
             Ownership::claim(&catalog, &clock, self.dory.server(), &holder, &first, cancel, waiting).await?;
         (self.news)(ServerNews::Serving);
-        self.settle().await;
+        settle(&self.dory, &self.news).await;
 
         let news = Arc::clone(&self.news);
         let told: News = Arc::new(move |event| news(ServerNews::Scheduler(event)));
@@ -79,8 +86,10 @@ impl Server {
         let news = Arc::clone(&self.news);
         let told: mailbox::News = Arc::new(move |event| news(ServerNews::Mailbox(event)));
         let mailbox = Mailbox::new(self.dory.clone(), self.dory.doorbell(), self.options, holder.clone(), told);
+        let settling = settle_again(self.dory.clone(), Arc::clone(&self.news), cancel.clone());
         let its = cancel.clone();
-        let mut loops = tokio::spawn(async move { tokio::join!(scheduler.run(its.clone()), mailbox.run(its)) });
+        let mut loops =
+            tokio::spawn(async move { tokio::join!(scheduler.run(its.clone()), mailbox.run(its), settling) });
         let mut lost = None;
         let mut ending = false;
         loop {
@@ -115,13 +124,6 @@ impl Server {
         }
     }
 
-    async fn settle(&self) {
-        match self.dory.settle().await {
-            Ok(all) => all.into_iter().for_each(|settled| (self.news)(ServerNews::Settled(settled))),
-            Err(error) => tracing::warn!(%error, "what was broken off is not settled yet"),
-        }
-    }
-
     async fn ping(&self, started_at: Timestamp, outlook: &Outlook) -> Ping {
         let info = match self.dory.runtime() {
             Ok(runtime) => runtime.info().await.ok(),
@@ -136,6 +138,25 @@ impl Server {
             next_run: outlook.next.clone(),
             running: outlook.running.clone(),
         }
+    }
+}
+
+async fn settle(dory: &Dory, news: &Told) {
+    match dory.settle().await {
+        Ok(all) => all.into_iter().for_each(|settled| news(ServerNews::Settled(settled))),
+        Err(error) => tracing::warn!(%error, "what was broken off is not settled yet"),
+    }
+}
+
+/// Settles now and then, until `cancel`.
+async fn settle_again(dory: Dory, news: Told, cancel: Cancel) {
+    let clock = dory.clock();
+    let pause = async || {
+        clock.sleep(SETTLING).await;
+        Ok(())
+    };
+    while cancel.or(pause()).await.is_ok() {
+        settle(&dory, &news).await;
     }
 }
 

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::cancel::{Cancel, CancelOnDrop};
 use super::claim::Claim;
 use super::guard::Guarding;
+use super::half_restored::Mixture;
 use super::helper::{HelperPurpose, RunningHelper};
 use super::hooks::HookReport;
 use super::inventory::policy_from_labels;
@@ -109,6 +110,8 @@ pub(super) struct Planned {
     pub(super) container: Container,
     pub(super) known: Option<Arc<Backup>>,
     pub(super) holds: Claim,
+    /// What a restore that did not end left of the data.
+    pub(super) mixture: Option<Mixture>,
 }
 
 impl Dory {
@@ -152,9 +155,10 @@ impl Dory {
             let reason = "it is the one Dory runs in, which cannot stop itself";
             return Err(Error::new(ErrorKind::Conflict, "back up container", container.name.as_str(), reason));
         }
+        let backups = self.catalog.backups().await?.backups;
         let known = match &request.history {
             History::Continue(id) => Some(Arc::new(self.catalog.backup(id).await?)),
-            history => match self.backup_of(&container, &self.catalog.backups().await?.backups) {
+            history => match self.backup_of(&container, &backups) {
                 Ok(known) => known,
                 Err(error) if *history == History::Ask => return Err(error),
                 Err(_) => None,
@@ -191,9 +195,14 @@ impl Dory {
             if only_a_dump { Default::default() } else { choose_quiet(data_use, &all, &forbidden)? };
         let backup = match &known {
             Some(known) => known.id.clone(),
-            None => self.id_for_new(&container, &self.catalog.backups().await?.backups)?,
+            None => self.id_for_new(&container, &backups)?,
         };
-        let holds = Claim::on(&[&backup], &mounts, &quiet, &all);
+        let mixture = self.mixture_in(&mounts, &backups);
+        // By hand it can be had, for what it is worth. A point that comes by itself must not pass for one that is whole.
+        if let Some(mixture) = mixture.as_ref().filter(|_| request.origin == PointOrigin::Schedule) {
+            return Err(mixture.to_error(&container));
+        }
+        let holds = Claim::on(&[&backup], &mounts, &quiet, &all).and(&container);
         let plan = BackupPlan {
             backup,
             is_new: known.is_none(),
@@ -204,7 +213,7 @@ impl Dory {
             left_running,
             policy,
         };
-        Ok(Planned { plan, container, known, holds })
+        Ok(Planned { plan, container, known, holds, mixture })
     }
 
     async fn backup_to_the_end(
@@ -234,8 +243,13 @@ impl Dory {
             Ok(()) => self.read_and_record(request, &planned, repository.as_ref(), &run, cancel, events).await,
             Err(error) => Err(error),
         };
+        // A helper that died holds nothing any more; found while a hook runs, it looks as if Dory had died with it. One
+        // that lives keeps other runs away until the hook has ended.
+        let helper = helper.unless_it_ended().await;
         let result = hooks.after(result).await;
-        helper.close().await;
+        if let Some(helper) = helper {
+            helper.close().await;
+        }
         let (point, complete) = match &result {
             Ok(report) => (Some(report.point.id), report.is_complete()),
             Err(_) => (None, false),
@@ -325,9 +339,10 @@ impl Dory {
         let pass = self.pass(planned, repository, id, events)?;
         let warmed = cancel.or(pass.warm_up()).await?;
         // Preparing and reading ahead take their time, and containers come, go and start meanwhile.
+        let lookout = cancel.or(Lookout::begin(&runtime, &self.clock)).await?;
         let planned = &cancel.or(self.until_started(planned)).await?;
         let plan = &planned.plan;
-        let lookout = cancel.or(Lookout::begin(&runtime, &self.clock)).await?;
+        lookout.watch_for(&plan.quiet);
         let guard =
             cancel.or(self.arm_guardian(request.guarding, run, &plan.backup, &planned.holds, &plan.quiet)).await?;
         let opened = cancel_before(cancel, StopWindow::open(runtime, clock, &plan.quiet, events.clone())).await;
@@ -336,7 +351,10 @@ impl Dory {
         let inside = match quieted {
             Ok(()) => {
                 lookout.all_stand_still();
-                cancel.or(try_join(window.check(), warmed.stand_still(taken_at))).await.map(|((), stood_still)| stood_still)
+                cancel
+                    .or(try_join(window.check(), warmed.stand_still(taken_at)))
+                    .await
+                    .map(|((), stood_still)| stood_still)
             }
             Err(error) => Err(error),
         };
@@ -367,7 +385,8 @@ impl Dory {
 
         events.phase(Phase::Record);
         let mut read = read;
-        for warning in lookout.intrusions(&plan.mounts, &plan.quiet).await {
+        let half_restored = planned.mixture.iter().flat_map(|mixture| mixture.warnings(&plan.mounts));
+        for warning in lookout.intrusions(&plan.mounts, &plan.quiet).await.into_iter().chain(half_restored) {
             read.gathered.add(&warning);
             events.send(RunEvent::Warning(warning));
         }

@@ -12,7 +12,7 @@ use super::document::{Envelope, FORMAT};
 use super::noise;
 use crate::domain::backup::Backup;
 use crate::domain::fleet::Fleet;
-use crate::domain::id::{BackupId, RunId};
+use crate::domain::id::{BackupId, RunId, ServerName};
 use crate::domain::run::Run;
 use crate::domain::server::ServerRecord;
 use crate::error::{Error, ErrorKind, Result};
@@ -211,7 +211,15 @@ impl Catalog {
     /// # Errors
     /// `AlreadyExists`; the store's.
     pub async fn record_run(&self, run: &Run) -> Result<()> {
-        self.create(&DocumentKey::parse(format!("runs/{}/{}.json", run.server, run.id))?, run).await
+        self.create(&run_key(&run.server, run.id)?, run).await
+    }
+
+    /// How a run of `server` went; `None` where it goes on, or broke off.
+    ///
+    /// # Errors
+    /// The store's; `Corrupt`.
+    pub async fn run(&self, server: &ServerName, run: RunId) -> Result<Option<Run>> {
+        Ok(self.read::<Run>(&run_key(server, run)?).await?.map(|(envelope, _)| envelope.body))
     }
 
     /// Proves that the store can be written to: creates a document that nothing lists, and removes it.
@@ -325,6 +333,10 @@ fn fleet_copy_key() -> Result<DocumentKey> {
 
 fn backup_key(id: &BackupId) -> Result<DocumentKey> {
     DocumentKey::parse(format!("backups/{id}.json"))
+}
+
+fn run_key(server: &ServerName, run: RunId) -> Result<DocumentKey> {
+    DocumentKey::parse(format!("runs/{server}/{run}.json"))
 }
 
 fn no_such_backup(id: &BackupId) -> Error {

@@ -40,6 +40,12 @@ impl Claim {
         Self(users.chain(stopped).chain(places).chain(backups).collect())
     }
 
+    /// The same, and a container whose data is none of its mounts': a program in it dumps or loads.
+    pub(super) fn and(mut self, container: &Container) -> Self {
+        self.0.insert(format!("container {}", container.id));
+        self
+    }
+
     /// Whether it holds all of these containers.
     pub(super) fn covers(&self, quiet: &[Quiet]) -> bool {
         quiet.iter().all(|quiet| self.0.contains(&format!("container {}", quiet.id)))

@@ -1,5 +1,7 @@
 //! Deleting points and backups: the record is marked first, the data goes, the record goes last.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -7,6 +9,7 @@ use super::Dory;
 use super::claim::is_in_use;
 use crate::domain::backup::{Backup, PointChoice};
 use crate::domain::id::{BackupId, PointId, SnapshotId};
+use crate::domain::keep_rules::KeepRules;
 use crate::domain::restore_point::RestorePoint;
 use crate::domain::run::RunKind;
 use crate::domain::suspect::Suspicion;
@@ -73,6 +76,13 @@ pub struct DeleteReport {
     pub later_bytes: u64,
 }
 
+/// What one deletion marked; what an earlier one did is not its to take back, for that data may be gone.
+#[derive(Debug, Default)]
+struct Marks {
+    points: BTreeSet<PointId>,
+    whole: bool,
+}
+
 impl Dory {
     /// What deleting a backup (`point: None`) or one of its points would take away. Touches nothing.
     ///
@@ -115,18 +125,24 @@ impl Dory {
     /// # Errors
     /// `NotFound` if the backup is gone; `Conflict` while it belongs to another server; the store's and the engine's.
     pub async fn run_delete(&self, plan: &DeletePlan) -> Result<DeleteReport> {
-        self.run_deletion(RunKind::Delete, plan).await
+        self.run_deletion(RunKind::Delete, plan, None).await
     }
 
-    pub(super) async fn run_deletion(&self, kind: RunKind, plan: &DeletePlan) -> Result<DeleteReport> {
+    /// As [`run_delete`](Self::run_delete), as a run of `kind`. With `rules`, nothing goes that they keep by now.
+    pub(super) async fn run_deletion(
+        &self,
+        kind: RunKind,
+        plan: &DeletePlan,
+        rules: Option<&KeepRules>,
+    ) -> Result<DeleteReport> {
         let run = self.begin_run(kind)?;
-        let result = self.delete(kind, plan).await;
+        let result = self.delete(kind, plan, rules).await;
         let point = plan.points.first().filter(|_| !plan.whole).map(|point| point.id);
         self.end_run(&run, &plan.backup, point, true, result.as_ref().err()).await;
         result
     }
 
-    async fn delete(&self, kind: RunKind, plan: &DeletePlan) -> Result<DeleteReport> {
+    async fn delete(&self, kind: RunKind, plan: &DeletePlan, rules: Option<&KeepRules>) -> Result<DeleteReport> {
         let backup = self.catalog.backup(&plan.backup).await?;
         if backup.server != self.config.server {
             let reason = format!("it belongs to server `{}`, and this is `{}`", backup.server, self.config.server);
@@ -135,33 +151,72 @@ impl Dory {
                 backup.id, self.config.server
             )));
         }
-        self.mark_deleting(plan, true).await?;
+        let marks = self.mark_deleting(plan, rules).await?;
         // The mark keeps new runs away; one that began before it is seen here.
         if let Err(error) = self.refuse_beside_a_run(&plan.backup).await {
-            self.mark_deleting(plan, false).await?;
+            self.take_back(&plan.backup, &marks).await?;
             return Err(error);
         }
         if plan.whole { self.delete_whole(plan).await } else { self.delete_points(kind, plan, &backup).await }
     }
 
-    /// Writes into the catalog that what `plan` says is being deleted, or takes that back.
-    async fn mark_deleting(&self, plan: &DeletePlan, deleting: bool) -> Result<()> {
+    /// Writes into the catalog that what `plan` says is being deleted.
+    async fn mark_deleting(&self, plan: &DeletePlan, rules: Option<&KeepRules>) -> Result<Marks> {
         let now = self.clock.now();
+        let mut marks = Marks::default();
         let mark = |backup: &mut Backup| {
+            // Somebody else may have been faster, and then this begins anew.
+            marks = Marks::default();
             let planned = |point: &RestorePoint| plan.points.iter().any(|doomed| doomed.id == point.id);
-            if plan.whole && deleting && !backup.points.iter().all(planned) {
+            if plan.whole && !backup.points.iter().all(planned) {
                 let reason = "it has got a new point since it was looked at";
                 return Err(Error::new(ErrorKind::Conflict, "delete backup", &backup.name, reason)
                     .with_hint("run the command again"));
             }
             if plan.whole {
-                backup.deleting_since = deleting.then_some(backup.deleting_since.unwrap_or(now));
-            } else {
-                backup.points.iter_mut().filter(|point| planned(point)).for_each(|point| point.deleting = deleting);
+                marks.whole = backup.deleting_since.is_none();
+                backup.deleting_since.get_or_insert(now);
+                return Ok(());
+            }
+            if let Some(rules) = rules {
+                self.refuse_what_is_kept(backup, rules, planned)?;
+            }
+            for point in backup.points.iter_mut().filter(|point| planned(point) && !point.deleting) {
+                point.deleting = true;
+                marks.points.insert(point.id);
             }
             Ok(())
         };
-        self.catalog.update_backup(&plan.backup, mark).await.map(drop)
+        self.catalog.update_backup(&plan.backup, mark).await?;
+        Ok(marks)
+    }
+
+    /// Somebody may have named or protected a point since `planned` was looked at, or a suspect one freezes all.
+    fn refuse_what_is_kept(
+        &self,
+        backup: &Backup,
+        rules: &KeepRules,
+        planned: impl Fn(&RestorePoint) -> bool,
+    ) -> Result<()> {
+        let verdicts = self.verdicts(backup, rules);
+        let kept = backup.points.iter().zip(&verdicts).find(|(point, verdict)| planned(point) && !verdict.goes());
+        let Some((point, verdict)) = kept else { return Ok(()) };
+        let why = verdict.reasons.first().map(ToString::to_string).unwrap_or_default();
+        let reason = format!("it stays by now ({why}), and was to go when it was looked at");
+        Err(Error::new(ErrorKind::Conflict, "prune point", point.id.to_string(), reason)
+            .with_hint("run the command again: the rules then look at what is there now"))
+    }
+
+    async fn take_back(&self, backup: &BackupId, marks: &Marks) -> Result<()> {
+        let unmark = |backup: &mut Backup| {
+            if marks.whole {
+                backup.deleting_since = None;
+            }
+            let marked = |point: &&mut RestorePoint| marks.points.contains(&point.id);
+            backup.points.iter_mut().filter(marked).for_each(|point| point.deleting = false);
+            Ok(())
+        };
+        self.catalog.update_backup(backup, unmark).await.map(drop)
     }
 
     /// A run on this host works with the very data that is about to go. Without a container engine there is no run.
@@ -209,6 +264,10 @@ impl Dory {
             later += removed.marked_bytes;
         }
         let remove = |backup: &mut Backup| {
+            let gone = |id: PointId| plan.points.iter().any(|doomed| doomed.id == id);
+            // Without the way back the data is still what a restore left of it.
+            let notes = backup.half_restored.iter_mut();
+            notes.for_each(|note| note.safety_point = note.safety_point.filter(|id| !gone(*id)));
             backup.points.retain(|point| !going(point));
             Ok(())
         };

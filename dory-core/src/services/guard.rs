@@ -79,6 +79,10 @@ impl Dory {
             containers: quiet.to_vec(),
         };
         self.launch_guardian(backup, run.id, holds, &plan).await.map_err(|error| {
+            // It is not the guardian that is missing.
+            if error.operation() == guard::MEET {
+                return error;
+            }
             let kind = if error.kind() == ErrorKind::NotFound { ErrorKind::Unsupported } else { error.kind() };
             let reason = "nothing was stopped, since nobody would start it again if Dory died";
             Error::new(kind, "arm a guardian for", backup.as_str(), reason)

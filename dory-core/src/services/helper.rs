@@ -189,6 +189,15 @@ impl Dory {
 }
 
 impl RunningHelper {
+    /// Itself, if it still runs; else it is removed.
+    pub(super) async fn unless_it_ended(self) -> Option<Self> {
+        if !self.connection.has_ended() {
+            return Some(self);
+        }
+        self.close().await;
+        None
+    }
+
     /// Ends and removes the helper, whatever it is doing.
     pub(super) async fn close(self) {
         self.guard.remove().await;

@@ -113,7 +113,7 @@ impl Dory {
         let known = self.catalog.backups().await?.backups.into_iter().find(|known| known.id == home);
         let policy = self.policy_of(known.as_deref()).await?.or(policy_from_labels(&container)?).into_policy();
         let (spec, command, said_by) = way_in(&dump, policy.hooks.dump.clone(), &point, &backup, &container)?;
-        let holds = Claim::on(&[&backup.id, &home], &[], &[], &[]);
+        let holds = Claim::on(&[&backup.id, &home], &[], &[], &[]).and(&container);
         let plan = DumpLoadPlan {
             backup: backup.id.clone(),
             point: point.id,
@@ -136,7 +136,7 @@ impl Dory {
             left_running: Vec::new(),
             policy: Policy { exclude: Vec::new(), hooks: Hooks::default(), ..policy },
         };
-        let target = Planned { plan: as_backup, container, known, holds };
+        let target = Planned { plan: as_backup, container, known, holds, mixture: None };
         Ok(PlannedLoad { plan, backup, point, target, spec, command })
     }
 

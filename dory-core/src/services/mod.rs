@@ -14,6 +14,7 @@ mod dumps;
 mod edit;
 mod find;
 mod guard;
+mod half_restored;
 mod helper;
 mod hook_command;
 mod hooks;

@@ -1,13 +1,13 @@
 //! What a restore has made of each mount until now, so that one that fails half-way can say so.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
 use super::restore_plan::{MountRestore, RestorePlan};
 use super::run_events::{RunEvent, RunEvents};
-use crate::domain::container::MountKind;
+use crate::domain::half_restored::undo_command;
 use crate::domain::id::PointId;
 
 /// What a restore made of a mount.
@@ -83,32 +83,6 @@ impl RestorePlan {
     /// The command that brings back what a safety point holds, into the very places it came from.
     #[must_use]
     pub fn undo_command(&self, safety_point: PointId) -> String {
-        let mut command = format!("dory restore {} --at {safety_point}", self.home);
-        for mount in &self.mounts {
-            // The safety point calls a volume that no container's mount stood for after the volume itself.
-            if let Some(volume) = mount.volume_alone() {
-                command
-                    .push_str(&format!(" --map {}", quoted(&format!("{}={volume}", mount.to.destination.display()))));
-            }
-        }
-        // What the restore added to a folder of the host, the undoing must take away again.
-        if self.mounts.iter().any(|mount| mount.to.kind == MountKind::Bind) {
-            command.push_str(" --delete-extra");
-        }
-        command
+        undo_command(&self.home, safety_point, self.mounts.iter().map(|mount| &mount.to))
     }
-}
-
-impl MountRestore {
-    /// The volume it goes to, where it was mapped to a volume by name.
-    fn volume_alone(&self) -> Option<String> {
-        let volume = self.to.as_mount().volume()?.to_string();
-        (self.to.destination == Path::new("/").join(&volume)).then_some(volume)
-    }
-}
-
-/// As a shell takes it for one word.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/=._-:+,@%".contains(c);
-    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }

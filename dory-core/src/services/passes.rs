@@ -9,7 +9,7 @@ use super::Dory;
 use super::backup::Planned;
 use super::helper::{SCRATCH, folder_of};
 use super::run_events::{Phase, RunEvents};
-use crate::domain::event::{Warning, WarningKind};
+use crate::domain::event::Warning;
 use crate::domain::id::PointId;
 use crate::domain::plan::BackupPlan;
 use crate::domain::policy::StopMode;
@@ -172,7 +172,7 @@ pub(super) struct Gathered {
 impl Gathered {
     pub(super) fn add(&mut self, warning: &Warning) {
         self.count += 1;
-        self.written_meanwhile |= matches!(warning.kind, WarningKind::ChangedWhileRead | WarningKind::WriterStarted);
+        self.written_meanwhile |= warning.kind.mixes_moments();
         if self.kept.len() < RestorePoint::WARNINGS_KEPT {
             self.kept.push(warning.clone());
         } else if warning.kind.loses_data()

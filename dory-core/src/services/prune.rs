@@ -12,7 +12,7 @@ use crate::domain::id::{BackupId, PointId, SnapshotId};
 use crate::domain::keep_rules::KeepRules;
 use crate::domain::policy::PolicyOverrides;
 use crate::domain::restore_point::RestorePoint;
-use crate::domain::retention::{Circumstances, KeepReason, keep_chains, retention};
+use crate::domain::retention::{Circumstances, KeepReason, Verdict, keep_chains, retention};
 use crate::domain::run::RunKind;
 use crate::error::Result;
 
@@ -86,9 +86,25 @@ impl Dory {
     /// Carries out what `plan` says, and frees what earlier deletions left marked.
     ///
     /// # Errors
-    /// As for [`run_delete`](Self::run_delete).
+    /// As for [`run_delete`](Self::run_delete); `Conflict` where a point that was to go stays by now, and then none goes.
     pub async fn run_prune(&self, plan: &PrunePlan) -> Result<DeleteReport> {
-        self.run_deletion(RunKind::Prune, &plan.delete).await
+        self.run_deletion(RunKind::Prune, &plan.delete, Some(&plan.rules)).await
+    }
+
+    /// What becomes of each point of a backup by `rules`, at this moment.
+    pub(super) fn verdicts(&self, backup: &Backup, rules: &KeepRules) -> Vec<Verdict> {
+        let circumstances = Circumstances {
+            now: self.clock.now(),
+            zone: self.config.zone.clone(),
+            minimum_stay: self.config.minimum_stay_days.map(|days| SignedDuration::from_hours(i64::from(days) * 24)),
+        };
+        let mut verdicts = retention(&backup.points, rules, &circumstances);
+        for (point, verdict) in backup.points.iter().zip(&mut verdicts).filter(|(point, _)| !point.deleting) {
+            if backup.half_restored.iter().any(|note| note.safety_point == Some(point.id)) {
+                verdict.reasons.push(KeepReason::WayBack);
+            }
+        }
+        verdicts
     }
 
     async fn plan_prune_of(&self, backup: &Backup, keep: Option<&KeepRules>) -> Result<PrunePlan> {
@@ -96,12 +112,7 @@ impl Dory {
             Some(rules) => rules.clone(),
             None => self.keep_rules_of(backup).await,
         };
-        let circumstances = Circumstances {
-            now: self.clock.now(),
-            zone: self.config.zone.clone(),
-            minimum_stay: self.config.minimum_stay_days.map(|days| SignedDuration::from_hours(i64::from(days) * 24)),
-        };
-        let mut verdicts = retention(&backup.points, &rules, &circumstances);
+        let mut verdicts = self.verdicts(backup, &rules);
         let mut unrecorded = Vec::new();
         if verdicts.iter().any(|verdict| verdict.goes()) {
             let tied = self.ties_of(backup).await?;
@@ -129,7 +140,7 @@ impl Dory {
             unrecorded,
             frozen: None,
         };
-        let verdict_of = |(point, verdict): (&RestorePoint, crate::domain::retention::Verdict)| PointVerdict {
+        let verdict_of = |(point, verdict): (&RestorePoint, Verdict)| PointVerdict {
             id: point.id,
             taken_at: point.taken_at,
             name: point.name.clone(),

@@ -1,12 +1,13 @@
 //! Bringing data back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::SignedDuration;
 use serde::Serialize;
 
 use super::Dory;
-use super::backup::point_of;
+use super::backup::{Planned, point_of};
 use super::cancel::{Cancel, CancelOnDrop};
 use super::guard::Guard;
 use super::helper::{RunningHelper, folder_of};
@@ -22,10 +23,15 @@ use super::stop_window::{StopWindow, WindowReport};
 use crate::domain::backup::Backup;
 use crate::domain::event::{Warning, WarningKind};
 use crate::domain::id::{BackupId, PointId, SnapshotId};
+use crate::domain::plan::BackupPlan;
 use crate::domain::restore_point::{PointOrigin, RestorePoint};
 use crate::domain::run::RunKind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{MountFolder, OpenMode, Repository, RestoreReport, RestoreRequest};
+
+/// How long a rollback waits for another run that is in its way, and how often it looks.
+const OTHERS_GO_WITHIN: Duration = Duration::from_secs(30);
+const OTHERS_ASKED_EVERY: Duration = Duration::from_millis(500);
 
 /// What a restore did.
 #[derive(Debug, Serialize)]
@@ -110,17 +116,26 @@ impl Dory {
         let run = self.begin_run(RunKind::Restore)?;
         let events = &run.log.listening(events);
         events.phase(Phase::Prepare);
-        let Prepared { planned, source, safety, helper } = self.prepare_restore(choice, &run, cancel).await?;
-        let armed = cancel.or(async {
-            let warmed = self.warm_safety(safety.as_ref(), events).await?;
-            let lookout = Lookout::begin(&self.runtime()?, &self.clock).await?;
-            let PlannedRestore { plan, holds, .. } = &planned;
-            let guard = self.arm_guardian(choice.guarding, &run, &plan.home, holds, &plan.quiet).await?;
+        let Prepared { mut planned, source, safety, helper } = self.prepare_restore(choice, &run, cancel).await?;
+        let armed = async {
+            let warmed = cancel.or(self.warm_safety(safety.as_ref(), events)).await?;
+            self.note_restore(&planned, &run, safety.as_ref().map(|safety| safety.id)).await?;
+            // All that may have taken hours, and containers come, go and start meanwhile.
+            let watched = cancel.or(async {
+                let lookout = Lookout::begin(&self.runtime()?, &self.clock).await?;
+                planned.plan.quiet = self.users_of_now(&planned).await?;
+                let PlannedRestore { plan, holds, .. } = &planned;
+                lookout.watch_for(&plan.quiet);
+                let guard = self.arm_guardian(choice.guarding, &run, &plan.home, holds, &plan.quiet).await?;
+                Ok((lookout, guard))
+            });
+            let (lookout, guard) = watched.await?;
             Ok((warmed, lookout, guard))
-        });
+        };
         let (warmed, lookout, guard) = match armed.await {
             Ok(armed) => armed,
             Err(error) => {
+                self.data_is_whole(run.id, None).await;
                 helper.close().await;
                 return Err(self.never_began(&run, &planned, error).await);
             }
@@ -131,8 +146,7 @@ impl Dory {
         let disarmed = guard.disarm().await;
         let result = match result {
             Ok(mut outcome) => {
-                let data: Vec<_> = planned.plan.mounts.iter().map(|mount| mount.to.clone()).collect();
-                outcome.warnings.extend(lookout.intrusions(&data, &planned.plan.quiet).await);
+                outcome.warnings.extend(lookout.intrusions(&planned.targets(), &planned.plan.quiet).await);
                 Ok(RestoreOutcome { guardian_lost: disarmed.end().await, ..outcome })
             }
             Err(error) => Err(disarmed.end_of_failure(error).await),
@@ -176,7 +190,9 @@ impl Dory {
                 helper.close().await;
                 guard.written().await;
                 lookout.all_may_start();
-                return Err(window.close().await.into_error().unwrap_or(error));
+                let closed = window.close().await;
+                self.data_is_whole(run.id, None).await;
+                return Err(closed.into_error().unwrap_or(error));
             }
         };
 
@@ -191,6 +207,8 @@ impl Dory {
         guard.written().await;
         lookout.all_may_start();
         let closed = window.close().await;
+        // While the guardian is there no other run meets the note.
+        self.data_is_whole(run.id, Some(&planned.targets())).await;
         let stop_window = closed.length;
         let containers_down = match closed.into_error() {
             None => WindowReport::of_later(self.runtime()?.as_ref(), &planned.plan.quiet).await.into_error(),
@@ -219,10 +237,12 @@ impl Dory {
     ) -> Result<(PointId, SnapshotId)> {
         events.phase(Phase::Safeguard);
         let read = warmed.stand_still(taken_at).await?.finish(taken_at).await?;
+        let plan = BackupPlan { quiet: planned.plan.quiet.clone(), ..safety.planned.plan.clone() };
+        let as_it_stood = Planned { plan, ..safety.planned.clone() };
         let point = RestorePoint {
             origin: PointOrigin::Safety,
             elapsed: self.elapsed(run),
-            ..point_of(&safety.planned, run, safety.id, taken_at, read)
+            ..point_of(&as_it_stood, run, safety.id, taken_at, read)
         };
         let point = RestorePoint { consistency: guard.grade(point.consistency), ..point };
         let snapshot = point.snapshot.clone();
@@ -290,7 +310,9 @@ impl Dory {
             Ok(()) => {
                 guard.written().await;
                 lookout.all_may_start();
-                Err(window.close().await.into_error().unwrap_or_else(|| {
+                let closed = window.close().await;
+                self.data_is_whole(run.id, None).await;
+                Err(closed.into_error().unwrap_or_else(|| {
                     let reason = format!("it failed, and everything is as it was before: {}", states.words());
                     Error::new(failure.kind(), "restore backup", &planned.backup.name, reason).with_source(failure)
                 }))
@@ -314,6 +336,24 @@ impl Dory {
         }
     }
 
+    /// Launches the helper that rolls back. Another run that began beside this one may be about to find out that it must
+    /// not: it goes away by itself, and the containers stand still until then.
+    async fn launch_past_others(&self, planned: &PlannedRestore, run: &RunStart) -> Result<RunningHelper> {
+        let begun = self.clock.monotonic();
+        loop {
+            match self.launch_for(planned, run, false).await {
+                Err(error)
+                    if error.kind() == ErrorKind::Conflict
+                        && self.clock.monotonic().saturating_sub(begun) < OTHERS_GO_WITHIN =>
+                {
+                    tracing::info!(%error, "waiting for another run to go out of the way");
+                    self.clock.sleep(OTHERS_ASKED_EVERY).await;
+                }
+                launched => return launched,
+            }
+        }
+    }
+
     async fn put_back(
         &self,
         planned: &PlannedRestore,
@@ -325,7 +365,7 @@ impl Dory {
         let backup = self.catalog.backup(home).await?;
         let point = backup.points.iter().find(|point| point.snapshot == *snapshot);
         let engine = point.map(|point| point.engine).unwrap_or_default();
-        let helper = self.launch_for(planned, run, false).await?;
+        let helper = self.launch_past_others(planned, run).await?;
         let restored = async {
             let options = &backup.options_of(engine);
             let repository = self.open_in_helper(&helper, home, engine, options, OpenMode::Existing).await?;

@@ -144,6 +144,23 @@ pub(super) struct PlannedRestore {
     pub(super) holds: Claim,
 }
 
+impl PlannedRestore {
+    /// What is written to.
+    pub(super) fn targets(&self) -> Vec<PointMount> {
+        self.plan.mounts.iter().map(|mount| mount.to.clone()).collect()
+    }
+
+    /// What is done with `targets`.
+    pub(super) fn data_use<'a>(&'a self, targets: &'a [PointMount]) -> DataUse<'a> {
+        data_use(&self.backup, self.container.as_ref(), targets)
+    }
+}
+
+fn data_use<'a>(backup: &Backup, target: Option<&'a Container>, data: &'a [PointMount]) -> DataUse<'a> {
+    let healthy_timeout = backup.policy.healthy_timeout.unwrap_or(StartRules::HEALTHY_TIMEOUT);
+    DataUse { target, data, access: Access::Write, healthy_timeout }
+}
+
 impl Dory {
     /// What restoring would do. Touches nothing.
     ///
@@ -209,10 +226,7 @@ impl Dory {
 
         let targets: Vec<PointMount> = mounts.iter().map(|mount| mount.to.clone()).collect();
         let all = self.runtime()?.list_containers().await?;
-        let healthy_timeout = backup.policy.healthy_timeout.unwrap_or(StartRules::HEALTHY_TIMEOUT);
-        let access = Access::Write;
-        let data_use = DataUse { target: container.as_ref(), data: &targets, access, healthy_timeout };
-        let (quiet, _) = choose_quiet(data_use, &all, &forbidden)?;
+        let (quiet, _) = choose_quiet(data_use(&backup, container.as_ref(), &targets), &all, &forbidden)?;
         let home = self.home_of(container.as_ref(), &backup).await?;
         let holds = Claim::on(&[&backup.id, &home], &targets, &quiet, &all);
         let plan = RestorePlan {

@@ -17,7 +17,6 @@ use crate::domain::hook::Hooks;
 use crate::domain::id::PointId;
 use crate::domain::plan::BackupPlan;
 use crate::domain::policy::Policy;
-use crate::domain::restore_point::PointMount;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{OpenMode, Repository};
 
@@ -61,7 +60,7 @@ impl Dory {
             // Until here another run may have had some of the containers stopped: only now their states tell the truth.
             let planned = self.plan_restore_in_full(choice).await?;
             if (&planned.holds, &planned.plan.mounts) != (&first.holds, &first.plan.mounts) {
-                return Err(changed_meanwhile(&planned.backup.name));
+                return Err(target_changed(&planned.backup.name));
             }
             let repository = self.open_source(&helper, &planned).await?;
             let held = repository.list_files(&planned.point.snapshot, &EntryPath::default(), false).await?;
@@ -78,7 +77,7 @@ impl Dory {
             }
             let kept = self.plan_safety(&planned).await?;
             if self.freezes(&kept.plan)? != scratch {
-                return Err(changed_meanwhile(&planned.backup.name));
+                return Err(target_changed(&planned.backup.name));
             }
             let BackupPlan { backup, policy, .. } = &kept.plan;
             let opened =
@@ -113,8 +112,7 @@ impl Dory {
         let reading = HelperPurpose::reading(&plan.home, run.id);
         let holds = Some(&planned.holds);
         let purpose = HelperPurpose { kind: Some(run.kind), holds, writes: true, scratch, ..reading };
-        let targets: Vec<PointMount> = plan.mounts.iter().map(|mount| mount.to.clone()).collect();
-        self.launch_helper(purpose, &targets).await
+        self.launch_helper(purpose, &planned.targets()).await
     }
 
     async fn open_source(&self, helper: &RunningHelper, planned: &PlannedRestore) -> Result<Arc<dyn Repository>> {
@@ -147,13 +145,13 @@ impl Dory {
             backup: home.clone(),
             is_new: known.is_none(),
             container: container.name.clone(),
-            mounts: restore.plan.mounts.iter().map(|mount| mount.to.clone()).collect(),
+            mounts: restore.targets(),
             left_out: Vec::new(),
             quiet: restore.plan.quiet.clone(),
             left_running: Vec::new(),
             policy,
         };
-        Ok(Planned { plan, container, known, holds: restore.holds.clone() })
+        Ok(Planned { plan, container, known, holds: restore.holds.clone(), mixture: None })
     }
 
     /// Reads what is about to be overwritten into the store ahead, so that little is left of it for the window.
@@ -168,7 +166,8 @@ impl Dory {
     }
 }
 
-fn changed_meanwhile(backup: &str) -> Error {
+/// A target that is not what was planned for.
+pub(super) fn target_changed(backup: &str) -> Error {
     let reason = "the target's mounts, or the containers that use them, changed at this very moment";
     Error::new(ErrorKind::Conflict, "restore backup", backup, reason).with_hint("run the command again")
 }

@@ -13,7 +13,7 @@ use crate::agent::guard::Rescue;
 use crate::domain::guard::{GuardEnd, GuardPlan, label};
 use crate::domain::id::{BackupId, RunId};
 use crate::domain::plan::Quiet;
-use crate::domain::restore_point::PointOrigin;
+use crate::domain::restore_point::{PointOrigin, RestorePoint};
 use crate::domain::run::{Outcome, Run, RunKind};
 use crate::error::{ErrorKind, Result};
 use crate::ports::{ContainerRuntime, HelperInfo, HelperRole};
@@ -68,16 +68,33 @@ impl Dory {
         if guardians.iter().any(|guardian| !self.is_over(guardian, Duration::ZERO)) {
             return Ok(Verdict::UnderWay);
         }
+        // A dead Dory's helper ends with its pipe. One that works is a living Dory's, whatever became of the guardian.
+        if others.iter().any(|helper| helper.running) {
+            return Ok(Verdict::UnderWay);
+        }
         let told = |guardian: &HelperInfo| GuardEnd::of_code(guardian.exit_code.unwrap_or_default());
         let acted = |guardian: &&HelperInfo| !matches!(told(guardian), Some(GuardEnd::Disarmed | GuardEnd::NeverArmed));
-        let settled = match guardians.iter().find(acted) {
-            Some(guardian) => self.settle_guarded(runtime, run, guardian, told(guardian)).await?,
-            None if others.iter().any(|helper| !self.is_over(helper, LEFT_TO_ITS_DORY)) => {
-                return Ok(Verdict::UnderWay);
+        let guardian = guardians.iter().find(acted);
+        if guardian.is_none() && others.iter().any(|helper| !self.is_over(helper, LEFT_TO_ITS_DORY)) {
+            return Ok(Verdict::UnderWay);
+        }
+        let settled = match (guardian, self.said_how_it_went(run).await) {
+            (Some(guardian), false) => self.settle_guarded(runtime, run, guardian, told(guardian)).await?,
+            // Its Dory came to its end without the guardian, which did its part nevertheless.
+            (Some(guardian), true) if told(guardian).is_some() => {
+                let settled = self.settle_guarded(runtime, run, guardian, told(guardian)).await?;
+                settled.filter(Settled::leaves_something_down)
             }
-            None => others.first().and_then(|helper| settled_by_labels(run, &helper.labels)),
+            (_, true) => None,
+            (None, false) => match others.first().and_then(|helper| settled_by_labels(run, &helper.labels)) {
+                Some(settled) => Some(self.with_its_safety_point(settled).await),
+                None => None,
+            },
         };
         if let Some(settled) = &settled {
+            if settled.left_data_whole() {
+                self.take_notes_away(run, None).await?;
+            }
             self.record_interrupted(settled).await?;
         }
         // The guardian goes last: as long as it is there, all this is done again if it fails half-way.
@@ -111,19 +128,29 @@ impl Dory {
             containers.push(SettledContainer { name: quiet.name.clone(), standing });
         }
         let Some(settled) = settled_by_labels(run, &guardian.labels) else { return Ok(None) };
-        let safety_point = self.safety_point_of(run, &settled.backup).await;
-        let noticed_at = guardian.ended_at;
-        Ok(Some(Settled { kind: plan.kind, noticed_at, end: Some(end), containers, safety_point, ..settled }))
+        let settled = self.with_its_safety_point(Settled { kind: plan.kind, ..settled }).await;
+        Ok(Some(Settled { noticed_at: guardian.ended_at, end: Some(end), containers, ..settled }))
     }
 
-    /// The point that a restore made of what was there before it. A catalog that does not tell is no reason to leave
-    /// everything else unsettled.
-    async fn safety_point_of(&self, run: RunId, backup: &BackupId) -> Option<crate::domain::id::PointId> {
-        let backup = self.catalog.backup(backup).await.ok()?;
-        let made = |point: &&crate::domain::restore_point::RestorePoint| {
-            point.run == run && point.origin == PointOrigin::Safety
-        };
-        backup.points.iter().find(made).map(|point| point.id)
+    /// Whether a run got as far as writing down itself how it went. A store that does not answer is no reason to leave
+    /// containers down.
+    async fn said_how_it_went(&self, run: RunId) -> bool {
+        let record = self.catalog.run(&self.config.server, run).await;
+        matches!(record, Ok(Some(record)) if record.outcome != Outcome::Interrupted)
+    }
+
+    /// `settled` with the point that a restore made of what was there before it. A catalog that does not tell is no
+    /// reason to leave everything else unsettled.
+    async fn with_its_safety_point(&self, settled: Settled) -> Settled {
+        if settled.kind != RunKind::Restore {
+            return settled;
+        }
+        let Ok(backup) = self.catalog.backup(&settled.backup).await else { return settled };
+        let made = |point: &&RestorePoint| point.run == settled.run && point.origin == PointOrigin::Safety;
+        let Some(point) = backup.points.iter().find(made) else { return settled };
+        // What was loaded was a dump where that is all it keeps.
+        let safety_dump = point.dumps.first().filter(|_| point.mounts.is_empty()).map(|dump| dump.name.clone());
+        Settled { safety_point: Some(point.id), safety_dump, ..settled }
     }
 
     async fn record_interrupted(&self, settled: &Settled) -> Result<()> {
@@ -201,7 +228,16 @@ fn settled_by_labels(run: RunId, labels: &BTreeMap<String, String>) -> Option<Se
     let kind = [RunKind::Backup, RunKind::Restore, RunKind::Delete, RunKind::Prune];
     let kind = kind.into_iter().find(|kind| labels.get(label::KIND).is_some_and(|word| word == kind.as_str()))?;
     let backup = BackupId::parse(labels.get(label::BACKUP)?).ok()?;
-    Some(Settled { run, backup, kind, noticed_at: None, end: None, containers: Vec::new(), safety_point: None })
+    Some(Settled {
+        run,
+        backup,
+        kind,
+        noticed_at: None,
+        end: None,
+        containers: Vec::new(),
+        safety_point: None,
+        safety_dump: None,
+    })
 }
 
 async fn standing_of(runtime: &dyn ContainerRuntime, quiet: &Quiet) -> Result<Standing> {

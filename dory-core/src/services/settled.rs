@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::domain::container::ContainerState;
 use crate::domain::guard::GuardEnd;
-use crate::domain::id::{BackupId, ContainerName, PointId, RunId};
+use crate::domain::id::{BackupId, ContainerName, DumpName, PointId, RunId};
 use crate::domain::run::RunKind;
 use crate::error::{Error, ErrorKind};
 
@@ -28,6 +28,9 @@ pub struct Settled {
     pub containers: Vec<SettledContainer>,
     /// The point that holds what was there before a restore.
     pub safety_point: Option<PointId>,
+    /// The dump in it, where that is what a loaded dump may have changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub safety_dump: Option<DumpName>,
 }
 
 /// A container that such a run may have stopped.
@@ -90,15 +93,15 @@ impl Settled {
                 format!("run the same `dory {}` again; the record is run {}", self.kind.as_str(), self.run)
             }
         };
-        match (self.end, self.safety_point) {
-            (None, _) => format!("see in `dory containers` that everything runs, then {again}"),
-            (Some(GuardEnd::KeptDown), point) => {
+        match (self.end, self.way_back()) {
+            (None, Some(back)) => {
+                format!("run `{back}` to go back, or {again}; see in `dory containers` that everything runs")
+            }
+            (None, None) => format!("see in `dory containers` that everything runs, then {again}"),
+            (Some(GuardEnd::KeptDown), back) => {
                 let start = format!("then `docker start {}`", down.join(" "));
-                match point {
-                    Some(point) => {
-                        let back = format!("run `dory restore {} --at {point}` to go back", self.backup);
-                        format!("{back}, or the same `dory restore` again; {start}")
-                    }
+                match back {
+                    Some(back) => format!("run `{back}` to go back, or the same `dory restore` again; {start}"),
                     None => format!("run the same `dory restore` again, or one of another point; {start}"),
                 }
             }
@@ -107,6 +110,22 @@ impl Settled {
             }
             _ => again,
         }
+    }
+
+    /// The command that brings back what was there before.
+    fn way_back(&self) -> Option<String> {
+        let dump = self.safety_dump.as_ref().map(|dump| format!(" --dump {dump}")).unwrap_or_default();
+        Some(format!("dory restore {} --at {}{dump}", self.backup, self.safety_point?))
+    }
+
+    /// Whether it is known that a restore had written nothing, or all.
+    pub(super) fn left_data_whole(&self) -> bool {
+        self.kind == RunKind::Restore && matches!(self.end, Some(GuardEnd::BroughtBack | GuardEnd::SomeDown))
+    }
+
+    /// Whether a container does not do what it did before.
+    pub(super) fn leaves_something_down(&self) -> bool {
+        !self.names(|standing| matches!(standing, Standing::Down(_) | Standing::Gone)).is_empty()
     }
 
     fn names(&self, wanted: impl Fn(Standing) -> bool) -> Vec<&str> {
@@ -148,6 +167,7 @@ mod tests {
             end,
             containers: standings.iter().map(container).collect(),
             safety_point: None,
+            safety_dump: None,
         }
     }
 

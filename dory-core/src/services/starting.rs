@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use super::Dory;
 use super::backup::{Planned, changed_meanwhile};
+use super::restore_plan::PlannedRestore;
+use super::restore_prepare::target_changed;
 use crate::domain::container::{Container, ContainerState, Health};
 use crate::domain::plan::{Access, BackupPlan, DataUse, Quiet, choose_quiet};
 use crate::domain::policy::StopMode;
@@ -48,6 +50,22 @@ impl Dory {
         let names: Vec<_> = planned.plan.quiet.iter().map(|quiet| quiet.name.to_string()).collect();
         let reason = "they keep starting and ending";
         Err(Error::new(ErrorKind::TimedOut, "wait for containers", names.join("`, `"), reason))
+    }
+
+    /// Who has to stand still at this moment for `planned`, in start order. Who is still starting is not waited for: it
+    /// may be that just this restore lets it start.
+    ///
+    /// # Errors
+    /// `Conflict` for one that came meanwhile, and may be another run's; the runtime's.
+    pub(super) async fn users_of_now(&self, planned: &PlannedRestore) -> Result<Vec<Quiet>> {
+        let all = self.runtime()?.list_containers().await?;
+        let (quiet, _) = choose_quiet(planned.data_use(&planned.targets()), &all, &self.forbidden().await?)?;
+        let target = planned.container.as_ref();
+        let target_is_there = target.is_none_or(|target| all.iter().any(|container| container.id == target.id));
+        if !target_is_there || !planned.holds.covers(&quiet) {
+            return Err(target_changed(&planned.backup.name));
+        }
+        Ok(quiet)
     }
 
     async fn plan_of_now(&self, planned: &Planned, all: &[Container]) -> Result<BackupPlan> {

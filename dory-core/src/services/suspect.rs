@@ -1,4 +1,5 @@
-//! Points whose source may have lost its data before it was read: marking them, and saying that all is well.
+//! Points whose source may have lost its data before it was read, data that a restore left half written: saying that all
+//! is well.
 
 use super::Dory;
 use super::backup::Planned;
@@ -21,10 +22,11 @@ impl Dory {
     }
 
     /// Notes that suspect points are as they should be: one, or all of a backup. Gives which. The next backup is compared
-    /// with them again, and nothing freezes the backup on their account.
+    /// with them again, and nothing freezes the backup on their account. Where no point is named,
+    /// that goes for data that a restore left half written, too.
     ///
     /// # Errors
-    /// `NotFound` for the backup or the point, and where none is suspect; the store's.
+    /// `NotFound` for the backup or the point, and where nothing is suspect; the store's.
     pub async fn clear_suspect(
         &self,
         reference: &str,
@@ -45,7 +47,8 @@ impl Dory {
                     suspicion.cleared = Some(clearance.clone());
                 }
             }
-            if cleared.is_empty() {
+            let was_half_restored = only.is_none() && !std::mem::take(&mut backup.half_restored).is_empty();
+            if cleared.is_empty() && !was_half_restored {
                 let subject = only.map_or_else(|| backup.name.clone(), |id| id.to_string());
                 return Err(Error::new(ErrorKind::NotFound, "clear suspicion of", subject, "nothing of it is suspect"));
             }

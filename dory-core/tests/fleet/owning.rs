@@ -1,7 +1,10 @@
 //! A server's name belongs to one process, whatever clocks say.
 
 use dory_core::ErrorKind;
+use dory_core::domain::guard::label;
+use dory_core::domain::id::ContainerName;
 use dory_core::domain::server::ServerRecord;
+use dory_core::ports::{HelperNetwork, HelperRole, HelperSpec};
 use dory_testkit::World;
 use jiff::SignedDuration;
 
@@ -106,4 +109,33 @@ async fn a_store_that_stays_away_ends_a_server_before_another_may_take_over() {
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     let lasted = world.clock.port().monotonic() - before;
     assert!((30..60).contains(&lasted.as_secs()), "{lasted:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_settles_what_breaks_off_while_it_serves() {
+    let world = world();
+    let server = Running::start(&world);
+    server.tells(&world, "serving", 1).await;
+    let text = |text: &str| text.to_owned();
+    let labels = [
+        (label::SERVER, "server-1"),
+        (label::RUN, "01K9ZZZZZZZZZZZZZZZZZZZZZY"),
+        (label::KIND, "backup"),
+        (label::BACKUP, "db-4f1c"),
+    ];
+    let spec = HelperSpec {
+        name: ContainerName::parse("dory-db-4f1c").unwrap(),
+        role: HelperRole::Engine,
+        image: world.runtime.port().ensure_helper_image().await.unwrap(),
+        arguments: vec![text("agent")],
+        mounts: Vec::new(),
+        network: HelperNetwork::None,
+        capabilities: Vec::new(),
+        labels: labels.map(|(name, value)| (text(name), text(value))).into(),
+    };
+    // A command on the same host dies.
+    drop(world.runtime.port().launch_helper(&spec).await.unwrap());
+    server.tells(&world, "settled 01K9ZZZZZZZZZZZZZZZZZZZZZY", 1).await;
+    server.end().await.unwrap();
+    world.assert_tidy();
 }

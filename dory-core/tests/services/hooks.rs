@@ -261,3 +261,41 @@ async fn a_label_that_makes_no_sense_is_refused_before_anything_happens() {
     assert!(error.to_string().contains("dory.pre.timeout"), "{error}");
     assert!(bench.journal.only(&["runtime exec", "runtime stop", "runtime launch_helper"]).is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_helper_died_is_no_dead_run_while_its_last_hook_runs() {
+    let bench = Bench::new();
+    let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    bench
+        .runtime
+        .container("db")
+        .volume("db-data", "/data")
+        .label("dory.pre", "flush")
+        .label("dory.post", "thaw")
+        .running();
+    let (begins, waits) = (Arc::clone(&begun), Arc::clone(&go_on));
+    let post = Arc::new(Mutex::new(false));
+    bench.runtime.on_exec(
+        "db",
+        ExecScript::new(move |_| {
+            if !std::mem::replace(&mut *post.lock().unwrap(), true) {
+                return ExecReply::ok("");
+            }
+            begins.notify_one();
+            let (waits, runtime) = (Arc::clone(&waits), tokio::runtime::Handle::current());
+            tokio::task::block_in_place(|| runtime.block_on(waits.notified()));
+            ExecReply::ok("")
+        }),
+    );
+    let runtime = bench.runtime.clone();
+    bench.faults.restic.act_before("freeze", 1, move || runtime.kill_helpers());
+    let dory = bench.dory.clone();
+    let run = tokio::spawn(async move { dory.run_backup(&request("db"), &Cancel::new(), &RunEvents::ignored()).await });
+    begun.notified().await;
+    bench.clock.advance(std::time::Duration::from_secs(60));
+    assert_eq!(bench.dory.settle().await.unwrap(), []);
+    go_on.notify_one();
+    run.await.unwrap().unwrap_err();
+    assert_eq!(bench.dory.settle().await.unwrap(), []);
+    assert!(log_of(&bench).await.contains("\"failed\""));
+}

@@ -9,6 +9,7 @@ mod dumps_loaded;
 mod engine_options;
 mod freezing;
 mod guarded;
+mod half_restored;
 mod hooks;
 mod looking_round;
 mod meanwhile;

@@ -154,3 +154,34 @@ async fn nobody_prunes_what_another_server_owns_or_a_run_works_on() {
     assert_eq!(error.kind(), ErrorKind::Conflict);
     assert_eq!(left(&bench).await.len(), points.len() + 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_named_since_the_plan_was_made_does_not_go() {
+    let bench = Bench::new();
+    let points = daily(&bench, &[("dory.keep", "last=1")], 3).await;
+    let shown = plan(&bench, None).await;
+    assert_eq!(going(&shown), points[..2]);
+    let choice = PointChoice::Named(points[0].to_string());
+    let named = PointEdit { name: Some("the last good one".into()), ..PointEdit::default() };
+    bench.dory.edit_point("db", &choice, &named).await.unwrap();
+    let error = bench.dory.run_prune(&shown).await.unwrap_err();
+    assert_eq!((error.kind(), error.subject()), (ErrorKind::Conflict, points[0].to_string().as_str()));
+    assert!(error.reason().contains("named"), "{error}");
+    assert_eq!(left(&bench).await, points);
+    bench.dory.run_prune(&plan(&bench, None).await).await.unwrap();
+    assert_eq!(left(&bench).await, [points[0], points[2]]);
+    bench.assert_tidy();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_point_that_turned_out_suspect_since_freezes_what_was_to_go() {
+    let bench = Bench::new();
+    let points = daily(&bench, &[("dory.keep", "last=1")], 2).await;
+    let shown = plan(&bench, None).await;
+    assert_eq!(going(&shown), points[..1]);
+    std::fs::remove_file(bench.file("db", "rows")).unwrap();
+    bench.back_up("db").await.unwrap();
+    assert_eq!(bench.dory.run_prune(&shown).await.unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(left(&bench).await.len(), 3);
+    assert!(bench.dory.find_backup("db").await.unwrap().points.iter().all(|point| !point.deleting));
+}

@@ -1,12 +1,14 @@
 //! Two runs at once on one host: never on the same data, never with the same containers.
 
 use dory_core::ErrorKind;
+use dory_core::domain::backup::PointChoice;
 use dory_core::domain::container::ContainerState;
-use dory_core::domain::id::ServerName;
+use dory_core::domain::id::{PointId, ServerName};
 use dory_core::domain::restore_point::PointOrigin;
-use dory_core::services::{BackupEdit, BackupRequest, Cancel, RestoreChoice, RunEvents};
+use dory_core::services::{BackupEdit, BackupRequest, Cancel, DumpChoice, RestoreChoice, RunEvents};
 
 use super::bench::Bench;
+use super::dumping::Server;
 
 /// Two containers that share a volume, each with a backup of its own.
 async fn sharing() -> Bench {
@@ -161,4 +163,77 @@ async fn a_backup_with_a_point_nobody_saw_is_not_deleted() {
     bench.back_up("db").await.unwrap();
     assert_eq!(bench.dory.run_delete(&plan).await.unwrap_err().kind(), ErrorKind::Conflict);
     assert_eq!(bench.dory.find_backup("db").await.unwrap().points.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_deletion_takes_back_its_own_marks_and_no_others() {
+    let bench = Bench::new();
+    bench.database("db");
+    let first = bench.back_up("db").await.unwrap().point.id;
+    let second = bench.back_up("db").await.unwrap().point.id;
+    bench.back_up("db").await.unwrap();
+    let doomed = |id: PointId| PointChoice::Named(id.to_string());
+    let begun = bench.dory.plan_delete("db", Some(&doomed(first))).await.unwrap();
+    // Its data is gone by now.
+    bench.faults.restic.fail_next("prune", ErrorKind::Unavailable);
+    bench.dory.run_delete(&begun).await.unwrap_err();
+
+    let mut writing = bench.faults.restic.hold_next("restore");
+    let restore = tokio::spawn({
+        let dory = bench.dory.clone();
+        async move { dory.run_restore(&RestoreChoice::newest_of("db"), &Cancel::new(), &RunEvents::ignored()).await }
+    });
+    writing.reached().await;
+    let another = bench.dory.plan_delete("db", Some(&doomed(second))).await.unwrap();
+    for plan in [&begun, &another] {
+        assert_eq!(bench.dory.run_delete(plan).await.unwrap_err().kind(), ErrorKind::Conflict);
+    }
+    let backup = bench.dory.find_backup("db").await.unwrap();
+    let marked: Vec<_> = backup.points.iter().filter(|point| point.deleting).map(|point| point.id).collect();
+    assert_eq!(marked, [first]);
+    writing.release();
+    restore.await.unwrap().unwrap();
+    bench.dory.run_delete(&begun).await.unwrap();
+    bench.assert_tidy();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_backup_stops_a_container_that_a_dump_is_loaded_into() {
+    let bench = Bench::new();
+    Server::run(&bench, true, &[("dory.dump", r#"["dump"]"#), ("dory.dump.restore", r#"["load"]"#)]);
+    bench.back_up("db").await.unwrap();
+    bench.runtime.container("worker").volume("db-data", "/data").running();
+    let mut loading = bench.faults.restic.hold_next("read_file");
+    let load = tokio::spawn({
+        let dory = bench.dory.clone();
+        let choice =
+            DumpChoice { backup: "db".into(), point: PointChoice::Latest, name: None, into: None, safety: false };
+        async move { dory.run_load_dump(&choice, &Cancel::new(), &RunEvents::ignored()).await }
+    });
+    loading.reached().await;
+    let error = bench.back_up("worker").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+    assert_eq!(bench.runtime.state_of("db"), ContainerState::Running);
+    loading.release();
+    load.await.unwrap().unwrap();
+    bench.assert_tidy();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_of_nothing_but_a_dump_holds_the_container_that_dumps() {
+    let bench = Bench::new();
+    Server::run(&bench, false, &[("dory.dump", r#"["dump"]"#)]);
+    let mut dumping = bench.faults.restic.hold_next("take_dump");
+    let first = tokio::spawn({
+        let dory = bench.dory.clone();
+        let request = BackupRequest { container: "db".to_owned(), ..BackupRequest::default() };
+        async move { dory.run_backup(&request, &Cancel::new(), &RunEvents::ignored()).await }
+    });
+    dumping.reached().await;
+    let claims: Vec<_> = bench.runtime.port().list_helpers().await.unwrap();
+    let db = bench.runtime.peek("db").id;
+    assert!(claims.iter().any(|helper| helper.labels.values().any(|held| held.contains(db.as_str()))), "{claims:?}");
+    dumping.release();
+    first.await.unwrap().unwrap();
+    bench.assert_tidy();
 }

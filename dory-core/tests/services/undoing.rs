@@ -173,3 +173,23 @@ async fn without_a_safety_point_the_same_restore_is_the_way_on() {
     bench.restore(&choice).await.unwrap();
     assert_eq!(bench.read("one", "file").as_deref(), Some("old"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_waits_until_another_run_is_out_of_its_way() {
+    let bench = Bench::new();
+    bench.database("db");
+    bench.back_up("db").await.unwrap();
+    bench.wreck("db-data");
+    let wrecked = bench.files("db-data");
+    bench.faults.restic.fail_next("restore", ErrorKind::Corrupt);
+    // The first helper is the engine's, the second the guardian.
+    for launch in 3..6 {
+        bench.faults.runtime.fail_nth("launch_helper", launch, ErrorKind::Conflict);
+    }
+    let _time = bench.clock.tick();
+    let error = bench.restore(&restore_of("db")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error:?}");
+    assert_eq!(bench.runtime.state_of("db"), ContainerState::Running);
+    bench.assert_files("db-data", &wrecked);
+    bench.assert_tidy();
+}

@@ -156,6 +156,9 @@ impl Guarded {
     }
 }
 
+/// What a guardian does before anything else with the containers it guards: its words for one that is not there.
+pub const MEET: &str = "guard container";
+
 /// Everything that can fail, while nothing is stopped yet.
 async fn arm(options: &GuardOptions, memory: &Memory, orders: &mut mpsc::Receiver<Order>) -> Result<Guarded> {
     let nonce = hello(options.clock.as_ref(), orders).await?;
@@ -164,7 +167,13 @@ async fn arm(options: &GuardOptions, memory: &Memory, orders: &mut mpsc::Receive
         return Err(Error::new(ErrorKind::PermissionDenied, "guard run", options.run.to_string(), "a stranger asked"));
     }
     for quiet in &guarded.plan.containers {
-        guarded.runtime.inspect_container(quiet.id.as_str()).await?;
+        guarded.runtime.inspect_container(quiet.id.as_str()).await.map_err(|error| match error.kind() {
+            ErrorKind::NotFound => {
+                let reason = "it was removed, or created anew, since the run looked at it";
+                Error::new(ErrorKind::Conflict, MEET, quiet.name.as_str(), reason).with_hint("run the command again")
+            }
+            _ => error,
+        })?;
     }
     // In this order: who is started again must find something to remember.
     memory.keep(Stage::Armed)?;
