@@ -90,9 +90,10 @@ async fn what_a_restore_added_to_a_folder_of_the_host_goes_when_it_is_undone() {
 /// A container with three mounts, backed up and then changed in each.
 async fn of_three_mounts() -> Bench {
     let bench = Bench::new();
-    let app = bench.runtime.container("app").volume("one", "/one").volume("two", "/two").volume("three", "/three");
+    let app =
+        bench.runtime.container("app").volume("first", "/first").volume("second", "/second").volume("third", "/third");
     app.running();
-    let volumes = ["one", "two", "three"];
+    let volumes = ["first", "second", "third"];
     volumes.iter().for_each(|volume| bench.write(volume, "file", "old"));
     bench.back_up("app").await.unwrap();
     volumes.iter().for_each(|volume| bench.write(volume, "file", "new"));
@@ -125,18 +126,20 @@ async fn only_what_was_touched_is_rolled_back_and_each_mount_is_accounted_for() 
     let (told, error) = fail_to_restore(&bench, &restore_of("app")).await;
     let told: Vec<_> = told.iter().map(|(mount, state)| (mount.as_str(), *state)).collect();
     let expected = [
-        ("/one", HalfWritten),
-        ("/one", Restored),
-        ("/two", HalfWritten),
-        ("/one", HalfWritten),
-        ("/one", RolledBack),
-        ("/two", HalfWritten),
-        ("/two", RolledBack),
+        ("/first", HalfWritten),
+        ("/first", Restored),
+        ("/second", HalfWritten),
+        ("/first", HalfWritten),
+        ("/first", RolledBack),
+        ("/second", HalfWritten),
+        ("/second", RolledBack),
     ];
     assert_eq!(told, expected);
-    assert!(error.reason().contains("`/one` is as it was before, `/two` is as it was before, `/three` is untouched"));
+    assert!(
+        error.reason().contains("`/first` is as it was before, `/second` is as it was before, `/third` is untouched")
+    );
     assert_eq!(error.kind(), ErrorKind::Unavailable);
-    for volume in ["one", "two", "three"] {
+    for volume in ["first", "second", "third"] {
         assert_eq!(bench.read(volume, "file").as_deref(), Some("new"), "{volume}");
     }
     assert_eq!(bench.runtime.state_of("app"), ContainerState::Running);
@@ -151,13 +154,13 @@ async fn what_cannot_be_rolled_back_stays_down_and_the_command_it_names_brings_i
     bench.faults.restic.fail_nth("restore", calls + 4, broken());
     let (_, error) = fail_to_restore(&bench, &restore_of("app")).await;
     assert_eq!((error.kind(), error.subject()), (ErrorKind::ContainerDown, "app"));
-    let states = "`/one` is as it was before, `/two` is half written, `/three` is untouched";
+    let states = "`/first` is as it was before, `/second` is half written, `/third` is untouched";
     assert!(error.reason().contains(states), "{error}");
     assert_eq!(bench.runtime.state_of("app"), ContainerState::Exited);
 
     let command = error.hint().unwrap().split('`').nth(1).unwrap().to_owned();
     run(&bench, &command).await.unwrap();
-    for volume in ["one", "two", "three"] {
+    for volume in ["first", "second", "third"] {
         assert_eq!(bench.read(volume, "file").as_deref(), Some("new"), "{volume}, after `{command}`");
     }
 }
@@ -168,10 +171,13 @@ async fn without_a_safety_point_the_same_restore_is_the_way_on() {
     bench.faults.restic.fail_nth("restore", 1, broken());
     let choice = RestoreChoice { safety: false, ..restore_of("app") };
     let (_, error) = fail_to_restore(&bench, &choice).await;
-    assert!(error.reason().contains("`/one` is half written, `/two` is untouched, `/three` is untouched"), "{error}");
+    assert!(
+        error.reason().contains("`/first` is half written, `/second` is untouched, `/third` is untouched"),
+        "{error}"
+    );
     assert!(error.hint().unwrap().contains("the same restore again"));
     bench.restore(&choice).await.unwrap();
-    assert_eq!(bench.read("one", "file").as_deref(), Some("old"));
+    assert_eq!(bench.read("first", "file").as_deref(), Some("old"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
