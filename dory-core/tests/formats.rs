@@ -25,6 +25,7 @@ use dory_core::domain::restore_point::{
 use dory_core::domain::run::{Outcome, Run, RunKind};
 use dory_core::domain::secret::Secret;
 use dory_core::domain::suspect::{Clearance, Loss, Measure, Suspicion};
+use dory_core::domain::turns::{LabelRules, Turns, Verified};
 use dory_core::ports::DocumentKey;
 use dory_core::services::Catalog;
 use dory_core::{ErrorKind, ErrorRecord};
@@ -76,6 +77,9 @@ fn backup() -> Backup {
         }],
         created_at: at("2026-11-01T00:00:00Z"),
         last_attempt_at: Some(at("2026-11-23T04:50:00Z")),
+        turns: Turns::default(),
+        label_rules: LabelRules::default(),
+        verified: None,
         marked: Some(true),
         marked_by_label: false,
         policy: PolicyOverrides {

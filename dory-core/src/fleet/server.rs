@@ -6,9 +6,12 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+use super::gate::{Gate, SchedulerLimits};
+use super::host::Host;
 use super::mailbox::{self, Mailbox, MailboxNews};
 use super::ownership::{BEAT, Ownership};
-use super::scheduler::{News, Outlook, Scheduler, SchedulerLimits, SchedulerNews};
+use super::scheduler::{News, Outlook, Scheduler, SchedulerNews};
+use super::under_way::UnderWay;
 use crate::domain::server::{Ping, ServerRecord};
 use crate::error::{Error, Result};
 use crate::services::{Cancel, Dory, Guarding, RunEvents, Settled};
@@ -67,20 +70,26 @@ impl Server {
         let (outlook, seen) = watch::channel(Outlook::default());
         let holder = self.dory.new_nonce()?;
         let waiting = |record: &ServerRecord| (self.news)(ServerNews::Waiting(record.clone()));
-        let first = self.ping(started_at, &Outlook::default()).await;
+        let host = Host::default();
+        host.look(&self.dory).await;
+        let first = self.ping(started_at, &host, &Outlook::default());
         let mut ownership =
             Ownership::claim(&catalog, &clock, self.dory.server(), &holder, &first, cancel, waiting).await?;
         (self.news)(ServerNews::Serving);
-        self.settle().await;
-
+        // From here on nothing may keep the heartbeat waiting.
+        let (gate, under_way) = (Gate::new(self.options.limits), UnderWay::default());
         let news = Arc::clone(&self.news);
         let told: News = Arc::new(move |event| news(ServerNews::Scheduler(event)));
-        let scheduler = Scheduler::new(self.dory.clone(), self.options, told, outlook);
+        let guarding = self.options.guarding;
+        let scheduler = Scheduler::new(self.dory.clone(), guarding, gate.clone(), under_way.clone(), told, outlook);
         let news = Arc::clone(&self.news);
         let told: mailbox::News = Arc::new(move |event| news(ServerNews::Mailbox(event)));
-        let mailbox = Mailbox::new(self.dory.clone(), self.dory.doorbell(), self.options, holder.clone(), told);
-        let its = cancel.clone();
-        let mut loops = tokio::spawn(async move { tokio::join!(scheduler.run(its.clone()), mailbox.run(its)) });
+        let mailbox = Mailbox::new(self.dory.clone(), self.options, gate, under_way, holder.clone(), told);
+        let (its, dory, news, watched) = (cancel.clone(), self.dory.clone(), Arc::clone(&self.news), host.clone());
+        let mut loops = tokio::spawn(async move {
+            settle(&dory, &its, news.as_ref()).await;
+            tokio::join!(scheduler.run(its.clone()), mailbox.run(its.clone()), watched.watch(dory, its))
+        });
         let mut lost = None;
         let mut ending = false;
         loop {
@@ -93,14 +102,14 @@ impl Server {
                 }
                 () = clock.sleep(BEAT), if lost.is_none() => {
                     let outlook = seen.borrow().clone();
-                    let ping = self.ping(started_at, &outlook).await;
+                    let ping = self.ping(started_at, &host, &outlook);
                     if let Err(error) = ownership.beat(ping).await {
                         // Whoever owns the name now must not meet a run of ours.
                         cancel.cancel();
                         lost = Some(error);
                     }
                 }
-                _ = cancel.or(std::future::pending::<Result<()>>()), if !ending => {
+                () = cancel.spoken(), if !ending => {
                     ending = true;
                     (self.news)(ServerNews::Ending);
                 }
@@ -115,18 +124,8 @@ impl Server {
         }
     }
 
-    async fn settle(&self) {
-        match self.dory.settle().await {
-            Ok(all) => all.into_iter().for_each(|settled| (self.news)(ServerNews::Settled(settled))),
-            Err(error) => tracing::warn!(%error, "what was broken off is not settled yet"),
-        }
-    }
-
-    async fn ping(&self, started_at: Timestamp, outlook: &Outlook) -> Ping {
-        let info = match self.dory.runtime() {
-            Ok(runtime) => runtime.info().await.ok(),
-            Err(_) => None,
-        };
+    fn ping(&self, started_at: Timestamp, host: &Host, outlook: &Outlook) -> Ping {
+        let info = host.latest();
         Ping {
             at: self.dory.now(),
             started_at,
@@ -136,6 +135,18 @@ impl Server {
             next_run: outlook.next.clone(),
             running: outlook.running.clone(),
         }
+    }
+}
+
+/// Clears up after a process that died.
+async fn settle(dory: &Dory, cancel: &Cancel, news: &(dyn Fn(ServerNews) + Send + Sync)) {
+    let settled = async {
+        dory.clear_live_runs().await?;
+        dory.settle().await
+    };
+    match cancel.or(settled).await {
+        Ok(all) => all.into_iter().for_each(|settled| news(ServerNews::Settled(settled))),
+        Err(error) => tracing::warn!(%error, "what was broken off is not settled yet"),
     }
 }
 

@@ -214,7 +214,7 @@ impl Dory {
         events: &RunEvents,
     ) -> Result<BackupReport> {
         let run = self.begin_run(RunKind::Backup)?;
-        let events = &run.log.listening(events);
+        let events = &run.listening(events);
         events.phase(Phase::Prepare);
         let first = cancel
             .or(async {
@@ -336,7 +336,10 @@ impl Dory {
         let inside = match quieted {
             Ok(()) => {
                 lookout.all_stand_still();
-                cancel.or(try_join(window.check(), warmed.stand_still(taken_at))).await.map(|((), stood_still)| stood_still)
+                cancel
+                    .or(try_join(window.check(), warmed.stand_still(taken_at)))
+                    .await
+                    .map(|((), stood_still)| stood_still)
             }
             Err(error) => Err(error),
         };
@@ -388,6 +391,7 @@ impl Dory {
         let point = self.judged(planned, point, run);
         let add = |backup: &mut Backup| {
             backup.add_point(point.clone());
+            backup.turns.end(run.started_at);
             Ok(())
         };
         let recorded = self.catalog.update_backup(&plan.backup, add).await;

@@ -12,7 +12,7 @@ use super::document::{Envelope, FORMAT};
 use super::noise;
 use crate::domain::backup::Backup;
 use crate::domain::fleet::Fleet;
-use crate::domain::id::{BackupId, RunId};
+use crate::domain::id::{BackupId, RunId, ServerName};
 use crate::domain::run::Run;
 use crate::domain::server::ServerRecord;
 use crate::error::{Error, ErrorKind, Result};
@@ -284,6 +284,15 @@ impl Catalog {
     /// The store's.
     pub(crate) async fn delete_document(&self, key: &DocumentKey) -> Result<()> {
         self.store.delete(key).await
+    }
+
+    /// One server of the fleet; `None` if it never showed itself.
+    ///
+    /// # Errors
+    /// The store's; `Corrupt`.
+    pub async fn server(&self, name: &ServerName) -> Result<Option<ServerRecord>> {
+        let key = DocumentKey::parse(format!("servers/{name}.json"))?;
+        Ok(self.find_document::<ServerRecord>(&key).await?.map(|found| found.body))
     }
 
     /// Every server of the fleet, by name.

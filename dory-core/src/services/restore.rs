@@ -54,8 +54,13 @@ impl RestoreOutcome {
     /// Whether all that was asked for was done, with nobody writing in between.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        let disturbed = self.warnings.iter().any(|warning| warning.kind == WarningKind::WriterStarted);
-        self.containers_down.is_none() && self.guardian_lost.is_none() && !disturbed
+        self.containers_down.is_none() && self.guardian_lost.is_none() && !self.was_disturbed()
+    }
+
+    /// Whether somebody wrote to the data meanwhile.
+    #[must_use]
+    pub fn was_disturbed(&self) -> bool {
+        self.warnings.iter().any(|warning| warning.kind == WarningKind::WriterStarted)
     }
 
     /// The command that brings back what was there before, where a safety point holds it.
@@ -108,7 +113,7 @@ impl Dory {
         events: &RunEvents,
     ) -> Result<RestoreOutcome> {
         let run = self.begin_run(RunKind::Restore)?;
-        let events = &run.log.listening(events);
+        let events = &run.listening(events);
         events.phase(Phase::Prepare);
         let Prepared { planned, source, safety, helper } = self.prepare_restore(choice, &run, cancel).await?;
         let armed = cancel.or(async {

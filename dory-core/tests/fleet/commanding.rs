@@ -22,7 +22,8 @@ async fn serving() -> (World, Running, Dory) {
 }
 
 fn backup(container: &str) -> Order {
-    Order::Backup { container: container.into(), name: Some("asked for".into()), description: None }
+    let how = Box::default();
+    Order::Backup { container: container.into(), name: Some("asked for".into()), description: None, how }
 }
 
 async fn ask(asker: &Dory, order: Order) -> FleetCommand {

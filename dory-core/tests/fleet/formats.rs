@@ -73,6 +73,7 @@ fn a_command_document() {
             into: Some("shop-db-copy".into()),
             maps: vec!["/data=/other".into()],
             safety: true,
+            delete_extra: false,
         },
         by: "ada@docker-2".into(),
         issued_at: at("2026-11-23T04:10:00Z"),
