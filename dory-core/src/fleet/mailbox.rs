@@ -125,11 +125,11 @@ impl Mailbox {
             self.ended(ended).await;
         }
         for _ in 0..LAST_ATTEMPTS {
+            self.write_outcomes().await;
             if self.unwritten.is_empty() {
                 break;
             }
             self.clock.sleep(LAST_PAUSE).await;
-            self.write_outcomes().await;
         }
     }
 
@@ -223,6 +223,7 @@ impl Mailbox {
             let (id, at) = (command.id, self.dory.now());
             self.give_up(id, error.to_record().into());
             self.unwritten.insert(id, outcome_of(at, Err(error)));
+            self.write_outcomes().await;
             return Ok(());
         }
         self.dory.note_taken(ledger, &command).await?;

@@ -16,6 +16,9 @@ use crate::services::{Cancel, Catalog};
 /// How often an owner shows that it lives.
 pub(super) const BEAT: Duration = Duration::from_secs(15);
 
+/// How long a beat may take at least, however late it is.
+const LEAST_TRY: Duration = Duration::from_secs(5);
+
 /// How long an owner may be silent, in seconds, before its name can be taken over.
 const TERM_SECONDS: u32 = 60;
 
@@ -98,9 +101,11 @@ impl Ownership {
     /// the store from being written is only logged.
     pub(super) async fn beat(&mut self, ping: Ping) -> Result<()> {
         let (began, latest) = (self.clock.monotonic(), self.held.document().lease.term().saturating_sub(BEAT));
-        let left = latest.saturating_sub(began.saturating_sub(self.beaten_at));
+        // Who woke up late tries all the same: as long as nobody took over, the swap succeeds.
+        let left = latest.saturating_sub(began.saturating_sub(self.beaten_at)).max(LEAST_TRY);
         let name = self.held.document().name.clone();
         let beaten = tokio::select! {
+            biased;
             beaten = self.held.beat(&self.catalog, |record| record.ping = ping) => beaten,
             () = self.clock.sleep(left) => {
                 let reason = "the store did not answer while there was time";

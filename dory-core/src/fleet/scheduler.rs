@@ -25,6 +25,11 @@ use crate::services::{BackupReport, BackupRequest, Cancel, DeleteReport, Dory, G
 /// How often a timetable is read anew, even if nothing happened.
 const LOOK: Duration = Duration::from_secs(30);
 
+/// When what the rules do not keep is looked for the first time, and how often then: some of it goes by time alone, and
+/// of backups that nothing is added to.
+const FIRST_PRUNING: Duration = Duration::from_secs(3600);
+const PRUNING: Duration = Duration::from_secs(24 * 3600);
+
 /// What a scheduler did, for logs and people.
 #[derive(Debug)]
 pub enum SchedulerNews {
@@ -68,8 +73,10 @@ pub(super) type News = Arc<dyn Fn(SchedulerNews) + Send + Sync>;
 enum Ended {
     /// A backup that was due.
     Backup(Due, Result<Box<BackupReport>>),
-    /// What was pruned after it, if anything.
+    /// What was pruned, if anything.
     Pruned,
+    /// The backups of which something is to go.
+    ToPrune(Result<Vec<(ContainerName, BackupId)>>),
 }
 
 /// What a scheduler is about to do, and does.
@@ -93,6 +100,8 @@ pub(super) struct Scheduler {
     begun: BTreeSet<ContainerName>,
     /// Whose trouble was told already.
     told: BTreeMap<ContainerName, String>,
+    /// When all backups are pruned next, by the monotonic clock.
+    prune_at: Duration,
     tasks: JoinSet<Ended>,
 }
 
@@ -107,13 +116,15 @@ impl Scheduler {
     ) -> Self {
         let clock = dory.clock();
         let (turns, begun, told, tasks) = (Turns::default(), BTreeSet::new(), BTreeMap::new(), JoinSet::new());
-        Self { dory, clock, gate, under_way, guarding, news, outlook, turns, begun, told, tasks }
+        let prune_at = clock.monotonic() + FIRST_PRUNING;
+        Self { dory, clock, gate, under_way, guarding, news, outlook, turns, begun, told, prune_at, tasks }
     }
 
     /// Runs what is due until `cancel` says otherwise; then runs that are under way end in order, containers first.
     pub(super) async fn run(mut self, cancel: Cancel) {
-        let mut events = self.listen().await;
+        let mut events = self.listen(&cancel).await;
         while !cancel.is_cancelled() {
+            self.look_for_prunable(&cancel);
             let wait = match cancel.or(self.dory.timetable()).await {
                 Ok(table) => self.start_due(table, &cancel),
                 Err(_) if cancel.is_cancelled() => break,
@@ -125,13 +136,13 @@ impl Scheduler {
             tokio::select! {
                 ended = self.tasks.join_next(), if !self.tasks.is_empty() => self.ended(ended, &cancel).await,
                 heard = next_change(&mut events) => if !heard {
-                    events = self.listen().await;
+                    events = self.listen(&cancel).await;
                 },
                 () = self.clock.sleep(wait) => {}
                 () = cancel.spoken() => {}
             }
             if events.is_none() {
-                events = self.listen().await;
+                events = self.listen(&cancel).await;
             }
         }
         while !self.tasks.is_empty() {
@@ -141,9 +152,9 @@ impl Scheduler {
     }
 
     /// What happens to containers wakes the scheduler sooner. Without it, it looks by itself now and then.
-    async fn listen(&self) -> Option<EventStream> {
+    async fn listen(&self, cancel: &Cancel) -> Option<EventStream> {
         let runtime = self.dory.runtime().ok()?;
-        runtime.events().await.ok()
+        cancel.or(runtime.events()).await.ok()
     }
 
     /// Starts what is due; tells how long nothing else will be.
@@ -196,7 +207,17 @@ impl Scheduler {
     }
 
     async fn ended(&mut self, ended: Option<std::result::Result<Ended, JoinError>>, cancel: &Cancel) {
-        let Some(Ok(Ended::Backup(due, result))) = ended else { return };
+        let (due, result) = match ended {
+            Some(Ok(Ended::Backup(due, result))) => (due, result),
+            Some(Ok(Ended::ToPrune(found))) if !cancel.is_cancelled() => {
+                match found {
+                    Ok(all) => all.into_iter().for_each(|(container, backup)| self.prune(container, backup, cancel)),
+                    Err(error) => (self.news)(SchedulerNews::Blind { error }),
+                }
+                return;
+            }
+            Some(Ok(Ended::Pruned | Ended::ToPrune(_)) | Err(_)) | None => return,
+        };
         let container = due.container.clone();
         self.begun.remove(&container);
         let (backup, moment) = (due.backup.clone(), due.moment);
@@ -219,7 +240,18 @@ impl Scheduler {
         }
     }
 
-    /// Removes what the rules do not keep, now that there is a newer point.
+    /// Looks once a day at all backups of this server, orphans included.
+    fn look_for_prunable(&mut self, cancel: &Cancel) {
+        let now = self.clock.monotonic();
+        if now < self.prune_at {
+            return;
+        }
+        self.prune_at = now + PRUNING;
+        let (dory, cancel) = (self.dory.clone(), cancel.of_part());
+        self.tasks.spawn(async move { Ended::ToPrune(cancel.or(prunable(&dory)).await) });
+    }
+
+    /// Removes what the rules do not keep.
     fn prune(&mut self, container: ContainerName, backup: BackupId, cancel: &Cancel) {
         let (dory, gate, under_way) = (self.dory.clone(), self.gate.clone(), self.under_way.clone());
         let (news, cancel) = (Arc::clone(&self.news), cancel.of_part());
@@ -239,6 +271,15 @@ impl Scheduler {
             Ended::Pruned
         });
     }
+}
+
+/// The backups of this server of which something is to go.
+async fn prunable(dory: &Dory) -> Result<Vec<(ContainerName, BackupId)>> {
+    let (plans, backups) = (dory.plan_prune(None, None).await?, dory.catalog().backups().await?.backups);
+    let container =
+        |id: &BackupId| backups.iter().find(|backup| backup.id == *id).map(|backup| backup.identity.container.clone());
+    let going = plans.iter().filter(|plan| plan.going() > 0).map(|plan| plan.backup());
+    Ok(going.filter_map(|backup| Some((container(backup)?, backup.clone()))).collect())
 }
 
 impl Debug for Scheduler {

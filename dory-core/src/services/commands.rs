@@ -58,8 +58,8 @@ impl Dory {
     /// `NotFound` for a server that has never shown itself; `Unsupported` in a fleet without a passphrase, where anybody
     /// who can write to the store could give orders; the store's.
     pub async fn send_command(&self, server: &ServerName, order: Order, by: &str) -> Result<FleetCommand> {
-        let servers = self.catalog.servers().await?;
-        if !servers.iter().any(|known| known.name == *server) {
+        if self.catalog.server(server).await?.is_none() {
+            let servers = self.catalog.servers().await?;
             let names: Vec<_> = servers.iter().map(|known| format!("`{}`", known.name)).collect();
             let known = if names.is_empty() { "none has shown itself yet".to_owned() } else { names.join(", ") };
             return Err(Error::new(ErrorKind::NotFound, "send a command to server", server.as_str(), "there is none")

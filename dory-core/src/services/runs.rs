@@ -60,18 +60,20 @@ impl Dory {
             None => None,
         };
         let mut found = RunList::default();
-        let mut over = Vec::new();
-        for (key, server, id, is_live) in self.run_keys(filter.server.as_ref()).await? {
-            match is_live {
-                true if !filter.failed && backup.is_none() => {
+        let all = self.run_keys(filter.server.as_ref()).await?;
+        let (live, over): (Vec<_>, Vec<_>) = all.into_iter().partition(|(.., is_live)| *is_live);
+        let mut over: Vec<_> = over.into_iter().map(|(key, server, id, _)| (id, server, key)).collect();
+        over.sort_by(|one, other| other.cmp(one));
+        // One that is over may still be shown for a moment.
+        let is_over = |id: &RunId| over.binary_search_by(|(other, ..)| id.cmp(other)).is_ok();
+        if !filter.failed && backup.is_none() {
+            for (key, _, id, _) in live {
+                if !is_over(&id) {
                     let live = self.catalog.find_document::<LiveRun>(&key).await?;
                     found.live.extend(live.map(|live| live.body));
                 }
-                true => {}
-                false => over.push((id, server, key)),
             }
         }
-        over.sort_by(|one, other| other.cmp(one));
         found.live.sort_by_key(|live| std::cmp::Reverse(live.id));
         let wanted = |run: &Run| {
             let of_it = backup.as_ref().is_none_or(|backup| run.backup == *backup);
@@ -84,7 +86,6 @@ impl Dory {
             found.runs.extend(run.filter(wanted));
         }
         drop(read);
-        found.live.retain(|live| found.runs.iter().all(|run| run.id != live.id));
         Ok(found)
     }
 

@@ -118,7 +118,7 @@ impl Dory {
         let events = run.listening(events);
         events.phase(Phase::Verify);
         let backup = self.catalog.backup(&plan.backup).await?;
-        let found = cancel.or(self.check_all(&backup, &plan)).await;
+        let found = self.check_all(&backup, &plan, cancel).await;
         let point = choice.point.as_ref().and(plan.points.first().copied());
         match found {
             Ok(faults) => {
@@ -135,13 +135,13 @@ impl Dory {
         }
     }
 
-    async fn check_all(&self, backup: &Backup, plan: &VerifyPlan) -> Result<Vec<String>> {
+    async fn check_all(&self, backup: &Backup, plan: &VerifyPlan, cancel: &Cancel) -> Result<Vec<String>> {
         let mut faults = Vec::new();
         for engine in plan.engines.iter().copied() {
             let of_it = |point: &&RestorePoint| point.engine == engine && plan.points.contains(&point.id);
             let points: Vec<&RestorePoint> = backup.points.iter().filter(of_it).collect();
             let reader = self.open_reader(backup, engine).await?;
-            let checked = check(reader.repository(), &points, plan).await;
+            let checked = cancel.or(check(reader.repository(), &points, plan)).await;
             reader.close().await;
             faults.extend(checked?);
         }
