@@ -15,7 +15,12 @@ struct Serving {
 
 impl Serving {
     fn start(bench: &Bench) -> Self {
-        let mut child = bench.start_dory(&["serve"]);
+        Self::of(bench, &["serve"])
+    }
+
+    /// Any other command that takes its time.
+    fn of(bench: &Bench, arguments: &[&str]) -> Self {
+        let mut child = bench.start_dory(arguments);
         let words = BufReader::new(child.stderr.take().unwrap()).lines();
         Self { child, words }
     }
@@ -112,6 +117,13 @@ fn a_server_is_asked_for_things_and_what_it_cannot_be_asked_for_is_refused_by_na
     let commands = bench.json(&["commands"]);
     let waiting = commands[0]["command"]["id"].as_str().unwrap();
     bench.dory(&["withdraw", waiting]).succeeded();
+    let mut asker = Serving::of(&bench, &["backup", name, "--on", "bench"]);
+    asker.says("bench was ended at");
+    let commands = bench.json(&["commands"]);
+    bench.dory(&["withdraw", commands[0]["command"]["id"].as_str().unwrap()]).succeeded();
+    // It hears of that, and says that nothing was begun.
+    asker.words.by_ref().for_each(drop);
+    assert_eq!(asker.child.wait().unwrap().code(), Some(15));
 }
 
 #[test]

@@ -180,6 +180,7 @@ impl Shortfall {
 /// How far a command is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "is")]
+#[expect(clippy::large_enum_variant, reason = "there are few at a time, and most of them are over")]
 pub enum CommandState {
     /// Its server has not looked yet.
     Waiting,

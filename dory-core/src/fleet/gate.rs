@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::error::Result;
 use crate::services::{Cancel, RunNeeds};
@@ -30,7 +30,11 @@ pub(super) struct Gate {
     limits: SchedulerLimits,
     state: Arc<Mutex<State>>,
     changed: Arc<watch::Sender<u64>>,
+    plans: Arc<Semaphore>,
 }
+
+/// How many plan at once: each asks the container engine and the store.
+const PLANS: usize = 2;
 
 #[derive(Debug, Default)]
 struct State {
@@ -67,7 +71,8 @@ pub(super) struct Pass {
 
 impl Gate {
     pub(super) fn new(limits: SchedulerLimits) -> Self {
-        Self { limits, state: Arc::default(), changed: Arc::new(watch::Sender::new(0)) }
+        let (changed, plans) = (Arc::new(watch::Sender::new(0)), Arc::new(Semaphore::new(PLANS)));
+        Self { limits, state: Arc::default(), changed, plans }
     }
 
     /// Waits for a turn with what `plan` says is needed, and plans anew where waiting may have changed that. Tells
@@ -81,7 +86,7 @@ impl Gate {
         cancel: &Cancel,
         waits: impl Fn(Wait) + Send + Sync,
     ) -> Result<Pass> {
-        let mut needs = cancel.or(plan()).await?;
+        let mut needs = cancel.or(self.ask(&plan)).await?;
         loop {
             let pass = self.queue(needs.clone());
             let mut told = None;
@@ -104,12 +109,21 @@ impl Gate {
             if told.is_none() {
                 return Ok(pass);
             }
-            let now = cancel.or(plan()).await?;
+            let now = cancel.or(self.ask(&plan)).await?;
             if now == needs {
                 return Ok(pass);
             }
             needs = now;
         }
+    }
+
+    async fn ask<F: Future<Output = Result<RunNeeds>> + Send>(
+        &self,
+        plan: &(impl Fn() -> F + Send + Sync),
+    ) -> Result<RunNeeds> {
+        // It is never closed.
+        let _permit = self.plans.acquire().await.ok();
+        plan().await
     }
 
     fn queue(&self, needs: RunNeeds) -> Pass {

@@ -149,16 +149,19 @@ impl Mailbox {
                 Error::new(ErrorKind::InvalidInput, "read command", key.as_str(), "it is no command, or too large");
             self.refuse(key.to_string(), error);
         }
+        let mut trouble = None;
         for id in inbox.waiting {
             if !self.done_with.contains(&id) {
-                self.take(id, cancel).await?;
+                trouble = self.take(id, cancel).await.err().or(trouble);
             }
         }
         for id in inbox.taken {
             if !self.done_with.contains(&id) && !self.begun.contains(&id) {
-                self.go_on(id, cancel).await?;
+                trouble = self.go_on(id, cancel).await.err().or(trouble);
             }
         }
+        // One that cannot be read keeps no other waiting.
+        trouble.map_or(Ok(()), Err)?;
         self.trim().await
     }
 
@@ -170,15 +173,16 @@ impl Mailbox {
             return Ok(());
         }
         match self.dory.open_command(id).await? {
-            Some(Ok(command)) => {
-                if self.dory.claim_command(id, &self.holder).await? {
-                    self.begin(command, cancel).await?;
-                }
+            Some(Ok(command)) => match self.dory.claim_command(id, &self.holder).await? {
+                true => self.begin(command, cancel).await,
+                false => Ok(()),
+            },
+            Some(Err(error)) => {
+                self.give_up(id, error);
+                Ok(())
             }
-            Some(Err(error)) => self.give_up(id, error),
-            None => {}
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Sees to a command that somebody took and nobody ended: this process, and the answer was lost; one of this server's

@@ -73,8 +73,8 @@ pub(super) type News = Arc<dyn Fn(SchedulerNews) + Send + Sync>;
 enum Ended {
     /// A backup that was due.
     Backup(Due, Result<Box<BackupReport>>),
-    /// What was pruned, if anything.
-    Pruned,
+    /// One that did not begin, for the server ends; or what was told already.
+    Nothing,
     /// The backups of which something is to go.
     ToPrune(Result<Vec<(ContainerName, BackupId)>>),
 }
@@ -191,10 +191,7 @@ impl Scheduler {
             // What is wrong with it, its run says.
             let needs = || async { Ok(dory.needs_of_backup(&request).await.unwrap_or_default()) };
             let container = &due.container;
-            let pass = match gate.enter(needs, &cancel, |_| ()).await {
-                Ok(pass) => pass,
-                Err(error) => return Ended::Backup(due, Err(error)),
-            };
+            let Ok(pass) = gate.enter(needs, &cancel, |_| ()).await else { return Ended::Nothing };
             news(SchedulerNews::Began { container: container.clone() });
             outlook.send_modify(|outlook| outlook.running.push(container.clone()));
             let showing = Showing::begin(&dory, format!("back up {container}"), None, &under_way, &cancel);
@@ -216,7 +213,7 @@ impl Scheduler {
                 }
                 return;
             }
-            Some(Ok(Ended::Pruned | Ended::ToPrune(_)) | Err(_)) | None => return,
+            Some(Ok(Ended::Nothing | Ended::ToPrune(_)) | Err(_)) | None => return,
         };
         let container = due.container.clone();
         self.begun.remove(&container);
@@ -268,7 +265,7 @@ impl Scheduler {
             if let Some(result) = pruned.await.transpose() {
                 news(SchedulerNews::Pruned { container, result });
             }
-            Ended::Pruned
+            Ended::Nothing
         });
     }
 }
