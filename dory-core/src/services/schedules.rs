@@ -127,8 +127,10 @@ impl Dory {
                     backup.turns.paused_since.get_or_insert(now);
                 }
                 ScheduleChange::Resume => {
-                    backup.turns = Turns { paused_since: None, skip: None, ..backup.turns.clone() };
-                    backup.turns.end(now);
+                    backup.turns.skip = None;
+                    if backup.turns.paused_since.take().is_some() {
+                        backup.turns.end(now);
+                    }
                 }
                 ScheduleChange::SkipNext => backup.turns.skip = Some(to_skip(&before, now, &self.config.zone)?),
             }

@@ -1,5 +1,7 @@
 //! Schedules and commands wait at one gate: no two runs with the same data, and no more than may.
 
+use std::time::Duration;
+
 use dory_core::domain::command::{CommandState, FleetCommand, Order};
 use dory_core::domain::container::ContainerState;
 use dory_core::fleet::SchedulerLimits;
@@ -7,8 +9,6 @@ use dory_core::services::Dory;
 use dory_testkit::World;
 
 use super::bench::{Running, let_pass};
-
-use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3600);
 

@@ -93,7 +93,7 @@ async fn a_skipped_turn_is_left_out_and_the_next_one_is_not_across_a_change_of_c
     world.clock.set_wall("2026-03-28T12:00:00Z".parse().unwrap());
     let asker = dory(&world);
     asker.open_or_found_fleet(&dory_core::services::RunEvents::ignored()).await.unwrap();
-    let next = change(&world, ScheduleChange::Resume).await;
+    let next = change(&world, ScheduleChange::Clear).await;
     assert_eq!(next[..2], ["2026-03-29T01:00:00Z", "2026-03-30T00:30:00Z"]);
     assert_eq!(change(&world, ScheduleChange::SkipNext).await[0], "2026-03-30T00:30:00Z");
     let again = asker.change_schedule("db", &ScheduleChange::SkipNext).await.unwrap_err();
