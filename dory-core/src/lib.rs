@@ -72,7 +72,7 @@
 //!
 //! Everything outside is behind a trait of [`ports`]: [`ContainerRuntime`](ports::ContainerRuntime),
 //! [`BackupEngine`](ports::BackupEngine), [`CatalogStore`](ports::CatalogStore), [`Notifier`](ports::Notifier),
-//! [`Doorbell`](ports::Doorbell), [`Clock`](ports::Clock). [`Dory::new`](services::Dory::new) takes any of them. The docs of each trait are its contract,
+//! [`Channels`](ports::Channels), [`Doorbell`](ports::Doorbell), [`Clock`](ports::Clock). [`Dory::new`](services::Dory::new) takes any of them. The docs of each trait are its contract,
 //! and `dory-testkit` holds every implementation to it, yours too: one line enrols it.
 //!
 //! # Where to read on
@@ -93,7 +93,14 @@ mod source;
 pub mod agent;
 
 pub mod adapters;
-#[cfg(all(feature = "docker", feature = "duplicity", feature = "object-store", feature = "restic"))]
+#[cfg(all(
+    feature = "docker",
+    feature = "duplicity",
+    feature = "email",
+    feature = "object-store",
+    feature = "restic",
+    feature = "webhook"
+))]
 pub mod bootstrap;
 pub mod config;
 

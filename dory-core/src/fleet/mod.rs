@@ -8,9 +8,11 @@ mod lease;
 mod mailbox;
 mod ownership;
 mod progress;
+mod reporter;
 mod scheduler;
 mod server;
 
 pub use mailbox::MailboxNews;
+pub use reporter::ReporterNews;
 pub use scheduler::{SchedulerLimits, SchedulerNews};
 pub use server::{Server, ServerNews, ServerOptions};

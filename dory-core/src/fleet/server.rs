@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::mailbox::{self, Mailbox, MailboxNews};
 use super::ownership::{BEAT, Ownership};
+use super::reporter::{self, Reporter, ReporterNews};
 use super::scheduler::{News, Outlook, Scheduler, SchedulerLimits, SchedulerNews};
 use crate::domain::server::{Ping, ServerRecord};
 use crate::error::{Error, Result};
@@ -35,6 +36,8 @@ pub enum ServerNews {
     Scheduler(SchedulerNews),
     /// What came of commands.
     Mailbox(MailboxNews),
+    /// What became of reports.
+    Reporter(ReporterNews),
     /// It ends: its runs do so in order.
     Ending,
 }
@@ -79,8 +82,13 @@ impl Server {
         let news = Arc::clone(&self.news);
         let told: mailbox::News = Arc::new(move |event| news(ServerNews::Mailbox(event)));
         let mailbox = Mailbox::new(self.dory.clone(), self.dory.doorbell(), self.options, holder.clone(), told);
+        let news = Arc::clone(&self.news);
+        let told: reporter::News = Arc::new(move |event| news(ServerNews::Reporter(event)));
+        let reporter = Reporter::new(self.dory.clone(), holder.clone(), told);
         let its = cancel.clone();
-        let mut loops = tokio::spawn(async move { tokio::join!(scheduler.run(its.clone()), mailbox.run(its)) });
+        let mut loops = tokio::spawn(async move {
+            tokio::join!(scheduler.run(its.clone()), mailbox.run(its.clone()), reporter.run(its))
+        });
         let mut lost = None;
         let mut ending = false;
         loop {

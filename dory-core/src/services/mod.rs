@@ -13,6 +13,7 @@ mod doorbell;
 mod dumps;
 mod edit;
 mod find;
+mod fleet_settings;
 mod guard;
 mod helper;
 mod hook_command;
@@ -26,8 +27,10 @@ mod load_dump_plan;
 mod lookout;
 mod mount_state;
 mod passes;
+mod pings;
 mod prune;
 mod read;
+mod reporting;
 mod restore;
 mod restore_plan;
 mod restore_prepare;
@@ -38,6 +41,7 @@ mod settle;
 mod settled;
 mod starting;
 mod stop_window;
+mod survey;
 mod suspect;
 mod timetable;
 
@@ -55,7 +59,8 @@ use crate::domain::policy::EngineKind;
 use crate::domain::store_url::StoreAccess;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{
-    BackupEngine, CatalogStore, Clock, ContainerRuntime, Doorbell, HelperMount, HelperNetwork, RepositorySpec,
+    BackupEngine, CatalogStore, Channels, Clock, ContainerRuntime, Doorbell, HelperMount, HelperNetwork, NoChannels,
+    RepositorySpec,
 };
 
 pub use backup::{BackupReport, BackupRequest, History};
@@ -68,6 +73,7 @@ pub use delete::{DeletePlan, DeleteReport, DoomedPoint, Frozen};
 pub use document::FORMAT;
 pub use doorbell::CatalogDoorbell;
 pub use edit::{BackupEdit, PointEdit};
+pub use fleet_settings::SettingChange;
 pub use guard::Guarding;
 pub use hooks::{HookOutcome, HookReport};
 pub use init::{InitReport, init, recovery_sheet};
@@ -77,10 +83,12 @@ pub use load_dump::DumpLoadOutcome;
 pub use load_dump_plan::{DumpChoice, DumpLoadPlan, LoadedBy};
 pub use mount_state::MountState;
 pub use prune::{PointVerdict, PrunePlan};
+pub(crate) use reporting::{Target, digest_notice, id_of, report_state_key};
 pub use restore::RestoreOutcome;
 pub use restore_plan::{MapTarget, MountMap, MountRestore, RestoreChoice, RestorePlan};
 pub use run_events::{Phase, RunEvent, RunEvents};
 pub use settled::{Settled, SettledContainer, Standing};
+pub(crate) use survey::{RunsSeen, Survey};
 pub use timetable::{Timetable, TimetableEntry};
 
 /// One Dory: one server of a fleet, with one container runtime and one store.
@@ -95,6 +103,7 @@ pub struct Dory {
     config: Arc<DoryConfig>,
     fleet: Arc<OnceCell<(Fleet, Option<MasterKey>)>>,
     doorbell: Arc<dyn Doorbell>,
+    channels: Arc<dyn Channels>,
 }
 
 /// What a [`Dory`] needs to know.
@@ -141,7 +150,13 @@ impl Dory {
         let catalog = Arc::new(Catalog::new(store, Arc::clone(&clock)));
         let doorbell = Arc::new(CatalogDoorbell::new(Arc::clone(&catalog), Arc::clone(&clock)));
         let (runtime, config, fleet) = (Arc::new(runtime), Arc::new(config), Arc::default());
-        Self { runtime, engines, catalog, clock, config, fleet, doorbell }
+        Self { runtime, engines, catalog, clock, config, fleet, doorbell, channels: Arc::new(NoChannels) }
+    }
+
+    /// The same, with ways out to people and to what watches for them.
+    #[must_use]
+    pub fn with_channels(self, channels: Arc<dyn Channels>) -> Self {
+        Self { channels, ..self }
     }
 
     /// The same, with another way to wake servers than the store itself.

@@ -62,7 +62,7 @@ impl PrunePlan {
 impl Dory {
     /// What pruning would take away of one backup, or of all that belong to this server. Touches nothing.
     ///
-    /// The rules are `keep`, else those of the catalog, else those of the label of the backup's container; without any,
+    /// The rules are `keep`, else those of the catalog, else those of the label of the backup's container, else the fleet's settings'; without any,
     /// everything stays.
     ///
     /// # Errors
@@ -149,8 +149,14 @@ impl Dory {
         let Ok(runtime) = self.runtime() else { return KeepRules::default() };
         let Ok(all) = runtime.list_containers().await else { return KeepRules::default() };
         let own = all.iter().find(|container| self.is_made_from(backup, container));
-        let by_label = own.and_then(|container| PolicyOverrides::from_labels(&container.labels).ok());
-        by_label.and_then(|policy| policy.keep).unwrap_or_default()
+        let Some(Ok(by_label)) = own.map(|container| PolicyOverrides::from_labels(&container.labels)) else {
+            return KeepRules::default();
+        };
+        match (by_label.keep, self.default_policy().await) {
+            (Some(rules), _) => rules,
+            (None, Ok(by_fleet)) => by_fleet.keep.unwrap_or_default(),
+            (None, Err(_)) => KeepRules::default(),
+        }
     }
 
     /// Which snapshots go only together, of every engine that cannot remove them one by one.

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::Dory;
 use super::inventory::policy_from_labels;
 use crate::domain::id::ContainerName;
-use crate::domain::policy::marked_by_label;
+use crate::domain::policy::{PolicyOverrides, marked_by_label};
 use crate::domain::schedule::Schedule;
 use crate::error::{Error, Result};
 
@@ -32,13 +32,14 @@ pub struct TimetableEntry {
 }
 
 impl Dory {
-    /// What this server backs up by itself: the containers with a schedule, of the catalog or of a label, that nobody took
-    /// out with `dory unmark` or `dory.backup=false`.
+    /// What this server backs up by itself: the containers with a schedule, of the catalog or of a label, and marked ones
+    /// where the fleet's settings have one for them, but none that somebody took out with `dory unmark` or `dory.backup=false`.
     ///
     /// # Errors
     /// The runtime's and the store's.
     pub async fn timetable(&self) -> Result<Timetable> {
         let backups = self.catalog.backups().await?.backups;
+        let by_fleet = self.default_policy().await?;
         let mut table = Timetable::default();
         for container in self.runtime()?.list_containers().await? {
             let entry = || -> Result<Option<TimetableEntry>> {
@@ -48,7 +49,10 @@ impl Dory {
                 let known = self.backup_of(&container, &backups)?;
                 let marked = known.as_ref().and_then(|known| known.marked).or(marked_by_label);
                 let by_catalog = known.as_ref().map(|known| known.policy.clone()).unwrap_or_default();
-                let schedule = by_catalog.or(by_label).into_policy().schedule.filter(|_| marked != Some(false));
+                // What the fleet's settings say is for those that somebody chose.
+                let by_fleet = if marked == Some(true) { by_fleet.clone() } else { PolicyOverrides::default() };
+                let policy = by_catalog.or(by_label).or(by_fleet).into_policy();
+                let schedule = policy.schedule.filter(|_| marked != Some(false));
                 Ok(schedule.map(|schedule| TimetableEntry {
                     container: container.name.clone(),
                     subject: known.as_ref().map_or_else(|| container.name.to_string(), |known| known.id.to_string()),

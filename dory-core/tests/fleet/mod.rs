@@ -5,3 +5,5 @@ mod commanding;
 mod formats;
 mod owning;
 mod scheduling;
+mod telling;
+mod telling_once;

@@ -1,0 +1,217 @@
+//! A fleet that is made up, day by day.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use dory_core::domain::backup::{Backup, ContainerSeen};
+use dory_core::domain::id::{BackupId, ContainerId, ContainerName, PointId, RunId, ServerName, SnapshotId};
+use dory_core::domain::identity::Identity;
+use dory_core::domain::lease::Lease;
+use dory_core::domain::policy::{EngineKind, PolicyOverrides};
+use dory_core::domain::price::Prices;
+use dory_core::domain::report::{PresentContainer, Report, Situation};
+use dory_core::domain::report_state::Baseline;
+use dory_core::domain::restore_point::{Consistency, PointOrigin, PointSize, RestorePoint};
+use dory_core::domain::run::{Outcome, Run, RunKind};
+use dory_core::domain::schedule::zone_named;
+use dory_core::domain::server::{Ping, ServerRecord};
+use dory_core::domain::suspect::{Loss, Measure, Suspicion};
+use dory_core::{Error, ErrorKind};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
+pub(super) fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+pub(super) fn server(name: &str) -> ServerName {
+    name.parse().unwrap()
+}
+
+/// A fleet, as of some moment.
+#[derive(Clone)]
+pub(super) struct Fleet {
+    pub(super) backups: Vec<Backup>,
+    pub(super) servers: Vec<ServerRecord>,
+    pub(super) silent: BTreeSet<ServerName>,
+    pub(super) runs: Vec<Run>,
+    pub(super) present: BTreeMap<ServerName, Vec<PresentContainer>>,
+    pub(super) defaults: PolicyOverrides,
+    pub(super) prices: Option<Prices>,
+    pub(super) damaged: Vec<String>,
+    pub(super) now: Timestamp,
+    number: u128,
+}
+
+impl Fleet {
+    pub(super) fn new(now: &str) -> Self {
+        Self {
+            backups: Vec::new(),
+            servers: Vec::new(),
+            silent: BTreeSet::new(),
+            runs: Vec::new(),
+            present: BTreeMap::new(),
+            defaults: PolicyOverrides::default(),
+            prices: None,
+            damaged: Vec::new(),
+            now: at(now),
+            number: 0,
+        }
+    }
+
+    /// Does `work` with what a report is drawn up from.
+    pub(super) fn with<T>(&self, work: impl FnOnce(&Situation<'_>) -> T) -> T {
+        let backups: Vec<_> = self.backups.iter().cloned().map(Arc::new).collect();
+        let mut runs = self.runs.clone();
+        runs.sort_by_key(|run| run.id);
+        work(&Situation {
+            backups: &backups,
+            damaged: &self.damaged,
+            servers: &self.servers,
+            silent: &self.silent,
+            runs: &runs,
+            present: &self.present,
+            defaults: &self.defaults,
+            prices: self.prices.as_ref(),
+            now: self.now,
+            schedule_zone: &TimeZone::UTC,
+        })
+    }
+
+    /// The report since `before`, in Berlin's time.
+    pub(super) fn report(&self, before: &Baseline) -> Report {
+        self.with(|situation| Report::draw_up(situation, before, &zone_named("Europe/Berlin").unwrap()))
+    }
+
+    /// What its digest would be compared with.
+    pub(super) fn baseline(&self) -> Baseline {
+        self.with(Baseline::of)
+    }
+
+    pub(super) fn serve(&mut self, name: &str, last_ping: &str) {
+        self.servers.push(ServerRecord {
+            name: server(name),
+            lease: Lease::next(None, "holder".into(), 60, at("2026-11-01T00:00:00Z")),
+            ping: Ping {
+                at: at(last_ping),
+                started_at: at("2026-11-01T00:00:00Z"),
+                host: format!("host-of-{name}"),
+                version: "0.1.0".into(),
+                runtime: None,
+                next_run: None,
+                running: Vec::new(),
+            },
+        });
+    }
+
+    /// A backup on `server` with a schedule, if there is one, and its container, which is there.
+    pub(super) fn back_up(&mut self, name: &str, on: &str, schedule: Option<&str>) {
+        let container: ContainerName = name.parse().unwrap();
+        let id = ContainerId::parse(format!("{:064x}", self.backups.len() + 1)).unwrap();
+        let present = PresentContainer { id: id.clone(), name: container.clone() };
+        self.present.entry(server(on)).or_default().push(present);
+        self.backups.push(Backup {
+            id: BackupId::parse(format!("{name}-0123")).unwrap(),
+            name: format!("{name} database"),
+            server: server(on),
+            identity: Identity { container: container.clone(), compose: None, label: None, volumes: Vec::new() },
+            containers: vec![ContainerSeen { id, name: container, first_seen: at("2026-11-01T00:00:00Z") }],
+            created_at: at("2026-11-01T00:00:00Z"),
+            last_attempt_at: None,
+            marked: None,
+            marked_by_label: false,
+            policy: PolicyOverrides {
+                schedule: schedule.map(|schedule| schedule.parse().unwrap()),
+                ..PolicyOverrides::default()
+            },
+            hooks: None,
+            description: None,
+            metadata: BTreeMap::new(),
+            points: Vec::new(),
+            engines: Vec::new(),
+            deleting_since: None,
+        });
+    }
+
+    pub(super) fn backup(&mut self, name: &str) -> &mut Backup {
+        let backup = self.backups.iter_mut().find(|backup| backup.identity.container.as_str() == name);
+        backup.expect("a backup of that name")
+    }
+
+    /// A run that made a point of that many MiB.
+    pub(super) fn made(&mut self, name: &str, when: &str, mebibytes: u64) -> PointId {
+        let run = self.ran(name, when, RunKind::Backup, Outcome::Succeeded, None);
+        let id = PointId::new(at(when), self.number);
+        let container = self.backup(name).containers[0].clone();
+        self.backup(name).points.push(RestorePoint {
+            id,
+            taken_at: at(when),
+            origin: PointOrigin::Schedule,
+            engine: EngineKind::Restic,
+            snapshot: SnapshotId::parse("ab".repeat(32)).unwrap(),
+            run,
+            container: container.name,
+            container_id: container.id,
+            image_id: "sha256:00".parse().unwrap(),
+            mounts: Vec::new(),
+            dumps: Vec::new(),
+            exclude: Vec::new(),
+            consistency: Consistency::Stopped,
+            stop_window: Some(SignedDuration::from_millis(1_500 + i64::try_from(mebibytes).unwrap())),
+            elapsed: SignedDuration::from_secs(20),
+            size: PointSize { files: 10, bytes: 3 * mebibytes << 20, stored_bytes: mebibytes << 20 },
+            mount_sizes: Vec::new(),
+            suspect: None,
+            warnings: Vec::new(),
+            warning_count: 0,
+            name: None,
+            description: None,
+            protected: false,
+            deleting: false,
+        });
+        self.runs.last_mut().unwrap().point = Some(id);
+        id
+    }
+
+    /// As [`made`](Self::made), but the point is suspect.
+    pub(super) fn made_suspect(&mut self, name: &str, when: &str) {
+        let id = self.made(name, when, 1);
+        self.runs.last_mut().unwrap().outcome = Outcome::Incomplete;
+        let loss = Loss { mount: Some("/var/lib/db".into()), of: Measure::Files, before: 1000, now: 3 };
+        let suspect = Suspicion { loss, compared_with: id, cleared: None };
+        self.backup(name).points.last_mut().unwrap().suspect = Some(suspect);
+    }
+
+    /// A run that failed, with a hint.
+    pub(super) fn failed(&mut self, name: &str, when: &str, kind: ErrorKind, reason: &str) {
+        let error = Error::new(kind, "back up container", name, reason).with_hint("make room in the store");
+        self.ran(name, when, RunKind::Backup, Outcome::Failed, Some(error));
+    }
+
+    pub(super) fn ran(
+        &mut self,
+        name: &str,
+        when: &str,
+        kind: RunKind,
+        outcome: Outcome,
+        error: Option<Error>,
+    ) -> RunId {
+        self.number += 1;
+        let id = RunId::new(at(when), self.number);
+        let backup = self.backup(name);
+        let (backup, server) = (backup.id.clone(), backup.server.clone());
+        self.runs.push(Run {
+            id,
+            server,
+            kind,
+            backup,
+            started_at: at(when),
+            elapsed: SignedDuration::from_secs(20),
+            outcome,
+            point: None,
+            error: error.map(|error| error.to_record()),
+            log: Vec::new(),
+        });
+        id
+    }
+}
