@@ -1,5 +1,7 @@
 //! What is wrong with a backup, as far as the catalog tells.
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -140,7 +142,7 @@ impl BackupHealth {
     /// How `backup` is.
     #[must_use]
     pub fn of(backup: &Backup, situation: &Situation<'_>) -> Self {
-        let own = |run: &&Run| run.backup == backup.id && run.outcome != Outcome::Cancelled;
+        let own = |run: &&Arc<Run>| run.backup == backup.id && run.outcome != Outcome::Cancelled;
         let newest = |fits: fn(RunKind) -> bool| situation.runs.iter().rev().filter(own).find(|run| fits(run.kind));
         let made = newest(|kind| kind == RunKind::Backup);
         // A later restore may have left containers down too, or brought them up again.

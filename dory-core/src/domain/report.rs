@@ -34,7 +34,7 @@ pub struct Situation<'a> {
     /// Those of which nothing was heard for too long.
     pub silent: &'a BTreeSet<ServerName>,
     /// Runs that are over, of the time since the last report at least, oldest first.
-    pub runs: &'a [Run],
+    pub runs: &'a [Arc<Run>],
     /// The containers of each server, as far as they are known.
     pub present: &'a BTreeMap<ServerName, Vec<PresentContainer>>,
     /// What holds for backups where nothing else was said.
@@ -267,7 +267,7 @@ fn backup_line(situation: &Situation<'_>, backup: &Backup, since: Timestamp) -> 
     let own = || backup.points.iter().filter(|point| point.origin != PointOrigin::Safety && !point.deleting);
     let recent = || backup.points.iter().filter(|point| point.taken_at > since);
     let failed =
-        |run: &&Run| run.backup == backup.id && run.started_at > since && BackupHealth::is_failure(run, backup);
+        |run: &&Arc<Run>| run.backup == backup.id && run.started_at > since && BackupHealth::is_failure(run, backup);
     BackupLine {
         id: backup.id.clone(),
         name: backup.name.clone(),

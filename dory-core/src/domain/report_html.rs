@@ -4,7 +4,7 @@
 use super::quantity::duration;
 use super::report::{BackupLine, Report};
 use super::report_state::StateChange;
-use super::report_text::{cost_lines, size_lines, state_of};
+use super::report_text::{cost_lines, more, size_lines, state_of};
 
 const BODY: &str = "margin:0;padding:16px;background:#ffffff;color:#1c1c1c;font:14px/1.45 -apple-system,'Segoe UI',Roboto,\
                     Helvetica,Arial,sans-serif";
@@ -33,12 +33,15 @@ impl Report {
         );
         if !self.attention.is_empty() {
             html.push_str(&heading("What needs a look"));
-            for attention in &self.attention {
+            for attention in self.attention_shown() {
                 html.push_str(&boxed(BOX, &attention.subject, &attention.words, attention.remedy.as_deref()));
             }
         }
-        let rows = self.backups.iter().map(|backup| self.backup_row(backup)).collect::<Vec<_>>();
+        let left_out = |count| more(count).map(|more| format!("<p style=\"{QUIET}\">{}</p>\n", escaped(&more)));
+        html.extend(left_out(self.attention.len()));
+        let rows: Vec<_> = self.shown_backups().into_iter().map(|backup| self.backup_row(backup)).collect();
         html.push_str(&table("Backups", &["Backup", "Server", "State", "When, and how much"], &rows));
+        html.extend(left_out(self.backups.len()));
         let place =
             |place: &super::report::Place| vec![escaped(place.container.as_str()), escaped(place.server.as_str())];
         html.push_str(&table(

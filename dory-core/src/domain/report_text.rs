@@ -8,6 +8,9 @@ use super::report::{Attention, BackupLine, CostLine, Report, SizeLine};
 use super::report_state::StateChange;
 use super::settings::Topic;
 
+/// How many backups, and how many things that need a look, a mail names one by one.
+const SHOWN: usize = 300;
+
 impl Report {
     /// The whole in a line: what a mail's subject says.
     #[must_use]
@@ -31,8 +34,18 @@ impl Report {
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut text = format!("{}\nfrom {} to {}\n", self.headline(), self.moment(self.since), self.moment(self.at));
-        section(&mut text, "What needs a look", self.attention.iter().map(attention_line));
-        section(&mut text, "Backups", self.backups.iter().map(|backup| self.backup_text(backup)));
+        let attention = self.attention_shown().iter().map(attention_line);
+        section(
+            &mut text,
+            "What needs a look",
+            attention.chain(more(self.attention.len()).into_iter().map(|more| format!("- {more}\n"))),
+        );
+        let backups = self.shown_backups().into_iter().map(|backup| self.backup_text(backup));
+        section(
+            &mut text,
+            "Backups",
+            backups.chain(more(self.backups.len()).into_iter().map(|more| format!("- {more}\n"))),
+        );
         let place = |place: &super::report::Place| format!("- {} on {}\n", place.container, place.server);
         section(&mut text, "New containers", self.new.iter().map(place));
         section(&mut text, "Removed containers", self.removed.iter().map(place));
@@ -56,6 +69,21 @@ impl Report {
         text
     }
 
+    /// What needs a look that is named one by one: the most urgent.
+    pub(super) fn attention_shown(&self) -> &[Attention] {
+        self.attention.get(..SHOWN).unwrap_or(&self.attention)
+    }
+
+    /// The backups that are named one by one: all, or those with troubles first.
+    pub(super) fn shown_backups(&self) -> Vec<&BackupLine> {
+        let mut all: Vec<_> = self.backups.iter().collect();
+        if all.len() > SHOWN {
+            all.sort_by_key(|backup| backup.troubles.is_empty());
+            all.truncate(SHOWN);
+        }
+        all
+    }
+
     fn backup_text(&self, backup: &BackupLine) -> String {
         let mut text = format!("- {} on {}: {}\n", backup.name, backup.server, state_of(backup));
         for line in self.made_lines(backup) {
@@ -67,9 +95,9 @@ impl Report {
     /// When it was backed up and what it takes, in a few lines.
     pub(super) fn made_lines(&self, backup: &BackupLine) -> Vec<String> {
         /// A backup that runs every five minutes does not fill a page.
-        const SHOWN: usize = 10;
+        const TIMES: usize = 10;
         let mut lines = Vec::new();
-        let made: Vec<_> = backup.made.iter().rev().take(SHOWN).map(|at| self.moment(*at)).collect();
+        let made: Vec<_> = backup.made.iter().rev().take(TIMES).map(|at| self.moment(*at)).collect();
         match (made.is_empty(), backup.latest) {
             (false, _) => {
                 let more = backup.made.len() - made.len();
@@ -89,6 +117,11 @@ impl Report {
         lines.push(size);
         lines
     }
+}
+
+/// What is said in place of those that are not named.
+pub(super) fn more(count: usize) -> Option<String> {
+    (count > SHOWN).then(|| format!("and {} more: `dory report --json` names all", count - SHOWN))
 }
 
 /// How a backup is, in words of a table.

@@ -123,7 +123,7 @@ impl Reporter {
     /// Tells people until `cancel` says otherwise; then gives the lease back.
     pub(super) async fn run(mut self, cancel: Cancel) {
         while !cancel.is_cancelled() {
-            match cancel.or(self.look()).await {
+            match self.look(&cancel).await {
                 Ok(()) => self.told = None,
                 Err(error) if error.kind() == ErrorKind::Cancelled => break,
                 Err(error) => self.cannot(error),
@@ -149,21 +149,30 @@ impl Reporter {
         }
     }
 
-    async fn look(&mut self) -> Result<()> {
+    async fn look(&mut self, cancel: &Cancel) -> Result<()> {
+        match cancel.or(self.prepare()).await? {
+            // What is being sent is struck out before this server ends, or the next would send it again.
+            Some((survey, found)) => self.send(&survey, found, cancel).await,
+            None => Ok(()),
+        }
+    }
+
+    /// What is to be told, written down; `None` where it is not for this server to tell.
+    async fn prepare(&mut self) -> Result<Option<(Survey, FoundDocument<ReportState>)>> {
         if Target::all(&self.dory.fleet_settings().await?).is_empty() {
             // Nobody wants to be told.
             if let Some(held) = self.held.take() {
                 held.release(&self.catalog).await?;
             }
-            return Ok(());
+            return Ok(None);
         }
         if !self.is_ours().await? {
             self.moves.clear();
-            return Ok(());
+            return Ok(None);
         }
         let survey = self.dory.survey(&mut self.seen).await?;
-        let Some(found) = self.write_down(&survey).await? else { return Ok(()) };
-        self.send(&survey, found).await
+        let found = self.write_down(&survey).await?;
+        Ok(found.map(|found| (survey, found)))
     }
 
     /// Shows that the teller lives, or reaches for its place.
@@ -276,7 +285,7 @@ impl Reporter {
     }
 
     /// Sends what is due, and strikes out what was taken.
-    async fn send(&mut self, survey: &Survey, mut found: FoundDocument<ReportState>) -> Result<()> {
+    async fn send(&mut self, survey: &Survey, mut found: FoundDocument<ReportState>, cancel: &Cancel) -> Result<()> {
         let now = self.clock.now();
         let key = report_state_key()?;
         // By a clock that was set back, what is due would wait for long.
@@ -289,7 +298,7 @@ impl Reporter {
             let (mut left, mut failed) = (BTreeSet::new(), false);
             // Who is in the settings no more is told no more.
             for target in out.targets.iter().filter(|name| targets.iter().any(|target| target.name == **name)) {
-                if self.clock.monotonic().saturating_sub(self.beaten_at) > MAY_SEND {
+                if cancel.is_cancelled() || self.clock.monotonic().saturating_sub(self.beaten_at) > MAY_SEND {
                     // The next look shows first that this one is still the teller.
                     left.insert(target.clone());
                     continue;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -31,16 +32,28 @@ pub(crate) struct Survey {
     pub(crate) servers: Vec<ServerRecord>,
     backups: Vec<Arc<Backup>>,
     damaged: Vec<String>,
-    runs: Vec<Run>,
+    runs: Vec<Arc<Run>>,
     present: BTreeMap<ServerName, Vec<PresentContainer>>,
     prices: Option<Prices>,
     now: Timestamp,
     schedule_zone: TimeZone,
 }
 
+/// A listing gives so many documents a request.
+const PAGE: usize = 1000;
+
+/// How many minutes a listing of runs is good for at most, however long it is.
+const LISTED_FOR_AT_MOST: usize = 15;
+
 /// Runs that were read before: a run's document never changes.
 #[derive(Debug, Default)]
-pub(crate) struct RunsSeen(BTreeMap<DocumentKey, Option<Run>>);
+pub(crate) struct RunsSeen {
+    /// What was read; `None` for what cannot be.
+    runs: BTreeMap<DocumentKey, Option<Arc<Run>>>,
+    /// When they were listed last, and for how long that is good: a minute for each request that it took, so that the
+    /// price of looking does not grow with a fleet's history.
+    listed: Option<(Duration, Duration)>,
+}
 
 impl Survey {
     /// What a report is drawn up from, with these servers for silent.
@@ -90,33 +103,50 @@ impl Dory {
         })
     }
 
-    /// Runs of the last days, oldest first.
-    async fn recent_runs(&self, seen: &mut RunsSeen, now: Timestamp) -> Result<Vec<Run>> {
+    /// Runs of the last days, oldest first, without their logs.
+    async fn recent_runs(&self, seen: &mut RunsSeen, now: Timestamp) -> Result<Vec<Arc<Run>>> {
+        let monotonic = self.clock.monotonic();
+        if seen.listed.is_none_or(|(at, good_for)| monotonic.saturating_sub(at) >= good_for) {
+            let listed = self.list_runs(seen, now).await?;
+            let minutes = listed.div_ceil(PAGE).clamp(1, LISTED_FOR_AT_MOST) - 1;
+            seen.listed = Some((monotonic, Duration::from_secs(60) * u32::try_from(minutes).unwrap_or_default()));
+        }
+        let mut runs: Vec<_> = seen.runs.values().flatten().cloned().collect();
+        runs.sort_by_key(|run| run.id);
+        Ok(runs)
+    }
+
+    /// Brings `seen` up to date, and gives how many documents were listed.
+    async fn list_runs(&self, seen: &mut RunsSeen, now: Timestamp) -> Result<usize> {
         let oldest = now.checked_sub(RUNS_KEPT).unwrap_or(Timestamp::MIN);
+        let all = self.catalog.list_documents("runs").await?;
+        let listed = all.len();
         let mut known = BTreeMap::new();
-        for stat in self.catalog.list_documents("runs").await? {
+        for stat in all {
             let file = stat.key.as_str().rsplit('/').next().and_then(|file| file.strip_suffix(".json"));
             let Some(id) = file.and_then(|id| RunId::parse(id).ok()) else { continue };
             if id.made_at() < oldest {
                 continue;
             }
-            let run = match seen.0.remove(&stat.key) {
+            let run = match seen.runs.remove(&stat.key) {
                 Some(run) => run,
-                None => match self.catalog.find_document::<Run>(&stat.key).await {
-                    Ok(found) => found.map(|found| found.body),
-                    Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Unsupported) => {
-                        tracing::warn!(%error, "a run's document cannot be read");
-                        None
-                    }
-                    Err(error) => return Err(error),
-                },
+                None => self.read_run(&stat.key).await?,
             };
             known.insert(stat.key, run);
         }
-        let mut runs: Vec<_> = known.values().flatten().cloned().collect();
-        runs.sort_by_key(|run| run.id);
-        seen.0 = known;
-        Ok(runs)
+        seen.runs = known;
+        Ok(listed)
+    }
+
+    async fn read_run(&self, key: &DocumentKey) -> Result<Option<Arc<Run>>> {
+        match self.catalog.find_document::<Run>(key).await {
+            Ok(found) => Ok(found.map(|found| Arc::new(Run { log: Vec::new(), ..found.body }))),
+            Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Unsupported) => {
+                tracing::warn!(%error, "a run's document cannot be read");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// The containers of each server that wrote down what it has, and of this one's host.

@@ -101,6 +101,27 @@ async fn it_is_told_twice_only_if_its_teller_died_right_after_sending() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_teller_that_ends_in_order_strikes_out_what_it_sends() {
+    let world = world().await;
+    let server = Running::start(&world);
+    server.tells(&world, "tells", 1).await;
+    let mut hold = world.faults.notifier.hold_next("send");
+    fail(&world).await;
+    pass(&world, MINUTE).await;
+    hold.reached().await;
+    let ending = tokio::spawn(server.end());
+    // It has heard that it is to end, and has nothing left to do but this.
+    pass(&world, MINUTE).await;
+    hold.release();
+    ending.await.unwrap().unwrap();
+    let next = Running::start(&world);
+    next.tells(&world, "tells", 1).await;
+    pass(&world, 3 * MINUTE).await;
+    next.end().await.unwrap();
+    assert_eq!(world.notifier.deliveries().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn of_three_servers_one_tells_and_after_a_partition_still_one() {
     let world = world().await;
     let hosts: Vec<_> = (0..3).map(|_| seen_from_another_host(&world)).collect();

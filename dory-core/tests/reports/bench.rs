@@ -62,7 +62,7 @@ impl Fleet {
     /// Does `work` with what a report is drawn up from.
     pub(super) fn with<T>(&self, work: impl FnOnce(&Situation<'_>) -> T) -> T {
         let backups: Vec<_> = self.backups.iter().cloned().map(Arc::new).collect();
-        let mut runs = self.runs.clone();
+        let mut runs: Vec<_> = self.runs.iter().cloned().map(Arc::new).collect();
         runs.sort_by_key(|run| run.id);
         work(&Situation {
             backups: &backups,

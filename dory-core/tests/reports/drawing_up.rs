@@ -129,3 +129,20 @@ fn a_container_that_was_made_anew_is_no_orphan() {
     fleet.present.clear();
     assert_eq!(troubles(&fleet), [""; 0], "of a server that wrote nothing down, nobody can tell");
 }
+
+#[test]
+fn a_large_fleet_makes_no_endless_mail_and_its_troubles_come_first() {
+    let mut fleet = Fleet::new("2026-11-26T06:00:00Z");
+    for number in 0..1000 {
+        fleet.back_up(&format!("db{number:04}"), "alpha", None);
+    }
+    fleet.failed("db0999", "2026-11-26T01:00:00Z", ErrorKind::Full, "no space left");
+    let report = fleet.report(&Baseline::bare(at("2026-11-25T06:00:00Z")));
+    for text in [report.to_text(), report.to_html()] {
+        assert!(
+            text.contains("db0999 database") && text.contains("and 700 more: `dory report --json` names all"),
+            "{text}"
+        );
+        assert!(text.len() < 300_000, "{}", text.len());
+    }
+}

@@ -6,16 +6,15 @@ It prints its port, writes each letter it takes as a line of JSON to `letters`, 
 the file `refusal`, where there is one. With TLS it wants a login: ada, hunter2.
 """
 
+import asyncio
 import email
 import json
 import ssl
 import sys
-import threading
 from email import policy
 from pathlib import Path
 
-from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import AuthResult
+from aiosmtpd.smtp import SMTP, AuthResult
 
 
 class Keeper:
@@ -36,7 +35,7 @@ class Keeper:
             "text": text(part("plain")),
             "html": text(part("html")),
             "kind": letter.get_content_type(),
-            "tls": session.ssl is not None,
+            "tls": server.transport.get_extra_info("sslcontext") is not None,
             "user": session.auth_data and session.auth_data.login.decode(),
             "hello": session.host_name,
         }
@@ -51,23 +50,24 @@ def authenticate(server, session, envelope, mechanism, data):
     return AuthResult(success=False, handled=False)
 
 
-def controller(mode, *files):
-    settings = {"hostname": "127.0.0.1", "port": 0}
-    if mode == "plain":
-        return Controller(Keeper(), **settings)
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(*files)
-    settings |= {"authenticator": authenticate, "auth_required": True}
+async def serve(mode, *files):
+    settings = {"hostname": "localhost"}
+    context = None
+    if mode != "plain":
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(*files)
+        settings |= {"authenticator": authenticate, "auth_required": True}
+    if mode == "starttls":
+        settings |= {"tls_context": context, "require_starttls": True}
     if mode == "tls":
         # To the protocol, a connection that was TLS from the start looks like one without.
-        return Controller(Keeper(), ssl_context=context, auth_require_tls=False, **settings)
-    return Controller(Keeper(), tls_context=context, require_starttls=True, **settings)
+        settings |= {"auth_require_tls": False}
+    loop = asyncio.get_running_loop()
+    protocol = lambda: SMTP(Keeper(), loop=loop, **settings)
+    server = await loop.create_server(protocol, "127.0.0.1", 0, ssl=context if mode == "tls" else None)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    # The test that started it holds the other end.
+    await loop.run_in_executor(None, sys.stdin.read)
 
 
-serving = controller(*sys.argv[1:])
-serving._trigger_server = lambda: None
-serving.start()
-print(serving.server.sockets[0].getsockname()[1], flush=True)
-# The test that started it holds the other end.
-threading.Thread(target=sys.stdin.read).run()
-serving.stop()
+asyncio.run(serve(*sys.argv[1:]))

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use dory_core::ErrorKind;
 use dory_core::ports::Notice;
@@ -106,7 +106,7 @@ async fn answer(
             None if kept.answers.is_empty() => (200, None),
             None => kept.answers.remove(0),
         };
-        let header = |(name, value): (&axum::http::HeaderName, &axum::http::HeaderValue)| {
+        let header = |(name, value): (&HeaderName, &HeaderValue)| {
             (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
         };
         kept.requests.push(WebRequest {

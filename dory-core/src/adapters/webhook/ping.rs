@@ -20,7 +20,7 @@ const LONGEST: usize = 10_000;
 /// As for [`Channels::ping`](crate::ports::Channels::ping).
 pub async fn ping(client: &WebClient, clock: &dyn Clock, address: &WebUrl, words: &str) -> Result<()> {
     let end = words.floor_char_boundary(LONGEST);
-    let body = (!words.is_empty()).then(|| words[..end].as_bytes().to_vec());
+    let body = (!words.is_empty()).then(|| words.as_bytes()[..end].to_vec());
     let headers = match body {
         Some(_) => vec![("content-type", "text/plain; charset=utf-8".to_owned())],
         None => Vec::new(),
