@@ -3,10 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use dory_core::domain::backup::{Backup, ContainerSeen};
-use dory_core::domain::id::{BackupId, ContainerId, ContainerName, PointId, RunId, ServerName, SnapshotId};
-use dory_core::domain::identity::Identity;
-use dory_core::domain::lease::Lease;
+use dory_core::domain::backup::Backup;
+use dory_core::domain::id::{PointId, RunId, ServerName, SnapshotId};
 use dory_core::domain::policy::{EngineKind, PolicyOverrides};
 use dory_core::domain::price::Prices;
 use dory_core::domain::report::{PresentContainer, Report, Situation};
@@ -14,11 +12,12 @@ use dory_core::domain::report_state::Baseline;
 use dory_core::domain::restore_point::{Consistency, PointOrigin, PointSize, RestorePoint};
 use dory_core::domain::run::{Outcome, Run, RunKind};
 use dory_core::domain::schedule::zone_named;
-use dory_core::domain::server::{Ping, ServerRecord};
+use dory_core::domain::server::ServerRecord;
 use dory_core::domain::suspect::{Loss, Measure, Suspicion};
 use dory_core::{Error, ErrorKind};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
 
 pub(super) fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -89,48 +88,34 @@ impl Fleet {
     }
 
     pub(super) fn serve(&mut self, name: &str, last_ping: &str) {
-        self.servers.push(ServerRecord {
-            name: server(name),
-            lease: Lease::next(None, "holder".into(), 60, at("2026-11-01T00:00:00Z")),
-            ping: Ping {
-                at: at(last_ping),
-                started_at: at("2026-11-01T00:00:00Z"),
-                host: format!("host-of-{name}"),
-                version: "0.1.0".into(),
-                runtime: None,
-                next_run: None,
-                running: Vec::new(),
+        let record = json!({
+            "name": name,
+            "lease": {
+                "holder": "holder", "epoch": 1, "beat": 7, "term_seconds": 60, "taken_at": "2026-11-01T00:00:00Z",
+            },
+            "ping": {
+                "at": last_ping, "started_at": "2026-11-01T00:00:00Z", "host": format!("host-of-{name}"), "version": "0.1.0",
             },
         });
+        self.servers.push(serde_json::from_value(record).unwrap());
     }
 
     /// A backup on `server` with a schedule, if there is one, and its container, which is there.
     pub(super) fn back_up(&mut self, name: &str, on: &str, schedule: Option<&str>) {
-        let container: ContainerName = name.parse().unwrap();
-        let id = ContainerId::parse(format!("{:064x}", self.backups.len() + 1)).unwrap();
-        let present = PresentContainer { id: id.clone(), name: container.clone() };
+        let id = format!("{:064x}", self.backups.len() + 1);
+        let present = PresentContainer { id: id.parse().unwrap(), name: name.parse().unwrap() };
         self.present.entry(server(on)).or_default().push(present);
-        self.backups.push(Backup {
-            id: BackupId::parse(format!("{name}-0123")).unwrap(),
-            name: format!("{name} database"),
-            server: server(on),
-            identity: Identity { container: container.clone(), compose: None, label: None, volumes: Vec::new() },
-            containers: vec![ContainerSeen { id, name: container, first_seen: at("2026-11-01T00:00:00Z") }],
-            created_at: at("2026-11-01T00:00:00Z"),
-            last_attempt_at: None,
-            marked: None,
-            marked_by_label: false,
-            policy: PolicyOverrides {
-                schedule: schedule.map(|schedule| schedule.parse().unwrap()),
-                ..PolicyOverrides::default()
-            },
-            hooks: None,
-            description: None,
-            metadata: BTreeMap::new(),
-            points: Vec::new(),
-            engines: Vec::new(),
-            deleting_since: None,
+        let backup = json!({
+            "id": format!("{name}-0123"),
+            "name": format!("{name} database"),
+            "server": on,
+            "identity": { "container": name },
+            "containers": [{ "id": id, "name": name, "first_seen": "2026-11-01T00:00:00Z" }],
+            "created_at": "2026-11-01T00:00:00Z",
+            "policy": schedule.map_or(json!({}), |schedule| json!({ "schedule": schedule })),
+            "points": [],
         });
+        self.backups.push(serde_json::from_value(backup).unwrap());
     }
 
     pub(super) fn backup(&mut self, name: &str) -> &mut Backup {
@@ -200,18 +185,17 @@ impl Fleet {
         let id = RunId::new(at(when), self.number);
         let backup = self.backup(name);
         let (backup, server) = (backup.id.clone(), backup.server.clone());
-        self.runs.push(Run {
-            id,
-            server,
-            kind,
-            backup,
-            started_at: at(when),
-            elapsed: SignedDuration::from_secs(20),
-            outcome,
-            point: None,
-            error: error.map(|error| error.to_record()),
-            log: Vec::new(),
+        let run = json!({
+            "id": id,
+            "server": server,
+            "kind": kind,
+            "backup": backup,
+            "started_at": when,
+            "elapsed": "PT20S",
+            "outcome": outcome,
+            "error": error.map(|error| error.to_record()),
         });
+        self.runs.push(serde_json::from_value(run).unwrap());
         id
     }
 }
