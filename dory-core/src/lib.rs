@@ -78,7 +78,7 @@
 //! # Where to read on
 //!
 //! [`domain`] has the words and the rules, [`ports`] what Dory needs of the outside, [`services`] the use cases,
-//! [`agent`] what runs next to the data, [`adapters`] Docker, restic's format, duplicity and object stores, each behind
+//! [`agent`] what runs next to the data, [`adapters`] Docker, restic's format, duplicity, object stores, mail and webhooks, each behind
 //! a feature of its name. Everything fails with one [`Error`]: its [`ErrorKind`] says what a program can do about it,
 //! its text and hint what a person can.
 

@@ -62,8 +62,8 @@ impl PrunePlan {
 impl Dory {
     /// What pruning would take away of one backup, or of all that belong to this server. Touches nothing.
     ///
-    /// The rules are `keep`, else those of the catalog, else those of the label of the backup's container, else the fleet's settings'; without any,
-    /// everything stays.
+    /// The rules are `keep`, else those of the catalog, else those of the label of the backup's container, else those of
+    /// the fleet's settings; without any, everything stays.
     ///
     /// # Errors
     /// `NotFound`; the store's and the engine's.

@@ -33,7 +33,8 @@ pub struct TimetableEntry {
 
 impl Dory {
     /// What this server backs up by itself: the containers with a schedule, of the catalog or of a label, and marked ones
-    /// where the fleet's settings have one for them, but none that somebody took out with `dory unmark` or `dory.backup=false`.
+    /// where the fleet's settings have one for them, but none that somebody took out with `dory unmark` or
+    /// `dory.backup=false`.
     ///
     /// # Errors
     /// The runtime's and the store's.

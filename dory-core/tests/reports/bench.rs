@@ -144,7 +144,7 @@ impl Fleet {
             consistency: Consistency::Stopped,
             stop_window: Some(SignedDuration::from_millis(1_500 + i64::try_from(mebibytes).unwrap())),
             elapsed: SignedDuration::from_secs(20),
-            size: PointSize { files: 10, bytes: 3 * mebibytes << 20, stored_bytes: mebibytes << 20 },
+            size: PointSize { files: 10, bytes: (3 * mebibytes) << 20, stored_bytes: mebibytes << 20 },
             mount_sizes: Vec::new(),
             suspect: None,
             warnings: Vec::new(),

@@ -1,6 +1,7 @@
 //! What a mail server said, as an error.
 
 use std::error::Error as _;
+use std::io;
 
 use lettre::transport::smtp::Error as SmtpError;
 
@@ -28,7 +29,7 @@ pub(super) fn of(error: &SmtpError, server: &SmtpUrl) -> Error {
     if error.is_timeout() {
         return failed(ErrorKind::Unavailable, "it did not answer in time".to_owned());
     }
-    if error.is_tls() {
+    if error.is_tls() || is_about_certificates(error) {
         return failed(ErrorKind::PermissionDenied, "no trusted TLS connection comes about".to_owned())
             .with_root_of(error)
             .with_hint(
@@ -40,4 +41,11 @@ pub(super) fn of(error: &SmtpError, server: &SmtpUrl) -> Error {
             .with_hint("`smtps://` speaks TLS at once, `smtp://` after STARTTLS, which the server must offer");
     }
     failed(ErrorKind::Unavailable, "it cannot be reached".to_owned()).with_root_of(error)
+}
+
+/// rustls tells of a handshake that failed as of data that makes no sense.
+fn is_about_certificates(error: &SmtpError) -> bool {
+    let mut causes = std::iter::successors(error.source(), |&cause| cause.source());
+    causes
+        .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|cause| cause.kind() == io::ErrorKind::InvalidData))
 }

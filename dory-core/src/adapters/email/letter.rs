@@ -33,7 +33,8 @@ pub(super) fn written(account: &MailAccount, notice: &Notice, now: Timestamp) ->
     }
     let plain = SinglePart::plain(notice.text.clone());
     match &notice.html {
-        None => letter.singlepart(plain),
+        // Within a part, a text ends where it ends; a letter's own end gets lines of the protocol's.
+        None => letter.multipart(MultiPart::mixed().singlepart(plain)),
         Some(html) => {
             // The best form comes last.
             letter.multipart(MultiPart::alternative().singlepart(plain).singlepart(SinglePart::html(html.clone())))
