@@ -31,12 +31,27 @@ pub struct Ping {
     /// What runs its containers: `docker 20.10.24`; `None` while nobody answers there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runtime: Option<String>,
+    /// The version of the interface by which it talks to that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_version: Option<String>,
+    /// Room where that keeps its data; `None` where nobody can tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<DiskSpace>,
     /// When its next backup is due, and of which container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_run: Option<NextRun>,
     /// The containers it is backing up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub running: Vec<ContainerName>,
+}
+
+/// Room on a file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskSpace {
+    /// What ordinary users can still write.
+    pub free_bytes: u64,
+    /// All of it.
+    pub total_bytes: u64,
 }
 
 /// The next backup of a server.
@@ -49,6 +64,12 @@ pub struct NextRun {
 }
 
 impl ServerRecord {
+    /// How long it ran when it last said something.
+    #[must_use]
+    pub fn uptime(&self) -> SignedDuration {
+        self.ping.at.duration_since(self.ping.started_at).max(SignedDuration::ZERO)
+    }
+
     /// Whether it has said nothing for longer than its term, as far as clocks can be trusted: for people, never for
     /// taking over.
     #[must_use]

@@ -14,7 +14,7 @@ use crate::domain::command::{CommandOutcome, FleetCommand, Order};
 use crate::domain::id::{CommandId, PointId};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{Clock, Doorbell};
-use crate::services::{BackupRequest, Cancel, Dory, MountMap, Part, RestoreChoice, RunEvents};
+use crate::services::{BackupRequest, Cancel, Dory, Loop, MountMap, Part, RestoreChoice, RunEvents};
 
 /// How often the mailbox is looked into, rung for or not.
 const LOOK: Duration = Duration::from_secs(60);
@@ -67,15 +67,20 @@ impl Mailbox {
             (self.news)(MailboxNews::Blind(error));
         }
         while !cancel.is_cancelled() {
-            if let Err(error) = self.look(&cancel).await {
+            let looked = self.look(&cancel).await;
+            self.dory.pulse().turn(Loop::Mailbox, looked.is_ok());
+            if let Err(error) = looked {
                 (self.news)(MailboxNews::Blind(error));
             }
             let doorbell = Arc::clone(&self.doorbell);
             let server = self.dory.server().clone();
             tokio::select! {
                 ended = self.tasks.join_next(), if !self.tasks.is_empty() => self.ended(ended).await,
-                rang = doorbell.wait(&server, LOOK) => if rang.is_err() {
-                    self.clock.sleep(LOOK).await;
+                rang = doorbell.wait(&server, LOOK) => match rang {
+                    // Whoever changed a backup of this server rings too.
+                    Ok(true) => self.dory.catalog().look_anew(),
+                    Ok(false) => {}
+                    Err(_) => self.clock.sleep(LOOK).await,
                 },
                 _ = cancel.or(std::future::pending::<Result<()>>()) => {}
             }

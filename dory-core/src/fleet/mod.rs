@@ -10,6 +10,7 @@ mod ownership;
 mod progress;
 mod scheduler;
 mod server;
+mod stocktaker;
 
 pub use mailbox::MailboxNews;
 pub use scheduler::{SchedulerLimits, SchedulerNews};

@@ -90,17 +90,17 @@ impl Ownership {
         }
     }
 
-    /// Shows that the owner lives.
+    /// Shows that the owner lives; tells whether the fleet can see it.
     ///
     /// # Errors
     /// `Conflict` if the name was taken over: this process must not run anything any more. `Unavailable` once it could
     /// not be shown for most of the term, and somebody may take over any moment; before that, what keeps the store from
     /// being written is only logged.
-    pub(super) async fn beat(&mut self, ping: Ping) -> Result<()> {
+    pub(super) async fn beat(&mut self, ping: Ping) -> Result<bool> {
         match self.held.beat(&self.catalog, |record| record.ping = ping).await {
             Ok(()) => {
                 self.beaten_at = self.clock.monotonic();
-                Ok(())
+                Ok(true)
             }
             Err(lost) if lost.kind() == ErrorKind::Conflict => Err(lost),
             Err(error) => {
@@ -109,7 +109,7 @@ impl Ownership {
                     return Err(error);
                 }
                 tracing::warn!(%error, "the fleet does not hear from this server");
-                Ok(())
+                Ok(false)
             }
         }
     }

@@ -17,7 +17,7 @@ use crate::domain::restore_point::PointOrigin;
 use crate::domain::server::NextRun;
 use crate::error::{Error, Result};
 use crate::ports::{Clock, ContainerAction, EventStream};
-use crate::services::{BackupReport, BackupRequest, Cancel, DeleteReport, Dory, Guarding, RunEvents, Timetable};
+use crate::services::{BackupReport, BackupRequest, Cancel, DeleteReport, Dory, Guarding, Loop, RunEvents, Timetable};
 
 /// How often a timetable is read anew, even if nothing happened.
 const LOOK: Duration = Duration::from_secs(30);
@@ -114,7 +114,9 @@ impl Scheduler {
     pub(super) async fn run(mut self, cancel: Cancel) {
         let mut events = self.listen().await;
         while !cancel.is_cancelled() {
-            let wait = match self.dory.timetable().await {
+            let table = self.dory.timetable().await;
+            self.dory.pulse().turn(Loop::Scheduler, table.is_ok());
+            let wait = match table {
                 Ok(table) => self.start_due(table, &cancel).await,
                 Err(error) => {
                     (self.news)(SchedulerNews::Blind { error });

@@ -9,9 +9,10 @@ use tokio::sync::watch;
 use super::mailbox::{self, Mailbox, MailboxNews};
 use super::ownership::{BEAT, Ownership};
 use super::scheduler::{News, Outlook, Scheduler, SchedulerLimits, SchedulerNews};
+use super::stocktaker::Stocktaker;
 use crate::domain::server::{Ping, ServerRecord};
 use crate::error::{Error, Result};
-use crate::services::{Cancel, Dory, Guarding, RunEvents, Settled};
+use crate::services::{Cancel, Dory, Guarding, Loop, RunEvents, Settled};
 
 /// What a server is started with.
 #[derive(Clone, Copy, Debug, Default)]
@@ -80,7 +81,11 @@ impl Server {
         let told: mailbox::News = Arc::new(move |event| news(ServerNews::Mailbox(event)));
         let mailbox = Mailbox::new(self.dory.clone(), self.dory.doorbell(), self.options, holder.clone(), told);
         let its = cancel.clone();
-        let mut loops = tokio::spawn(async move { tokio::join!(scheduler.run(its.clone()), mailbox.run(its)) });
+        let stocktaker = Stocktaker::new(self.dory.clone(), seen.clone());
+        self.dory.pulse().begin();
+        let mut loops = tokio::spawn(async move {
+            tokio::join!(scheduler.run(its.clone()), mailbox.run(its.clone()), stocktaker.run(its))
+        });
         let mut lost = None;
         let mut ending = false;
         loop {
@@ -94,7 +99,9 @@ impl Server {
                 () = clock.sleep(BEAT), if lost.is_none() => {
                     let outlook = seen.borrow().clone();
                     let ping = self.ping(started_at, &outlook).await;
-                    if let Err(error) = ownership.beat(ping).await {
+                    let beaten = ownership.beat(ping).await;
+                    self.dory.pulse().turn(Loop::Heartbeat, matches!(beaten, Ok(true)));
+                    if let Err(error) = beaten {
                         // Whoever owns the name now must not meet a run of ours.
                         cancel.cancel();
                         lost = Some(error);
@@ -106,6 +113,7 @@ impl Server {
                 }
             }
         }
+        self.dory.pulse().end();
         match lost {
             Some(error) => Err(error),
             None => {
@@ -132,7 +140,9 @@ impl Server {
             started_at,
             host: info.as_ref().map_or_else(|| self.dory.server().to_string(), |info| info.host.clone()),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            runtime: info.map(|info| info.name),
+            runtime: info.as_ref().map(|info| info.name.clone()),
+            api_version: info.as_ref().map(|info| info.api_version.clone()),
+            disk: info.and_then(|info| info.disk),
             next_run: outlook.next.clone(),
             running: outlook.running.clone(),
         }

@@ -24,9 +24,12 @@ mod keys;
 mod load_dump;
 mod load_dump_plan;
 mod lookout;
+mod metrics;
 mod mount_state;
+mod own_backups;
 mod passes;
 mod prune;
+mod pulse;
 mod read;
 mod restore;
 mod restore_plan;
@@ -34,9 +37,13 @@ mod restore_prepare;
 mod run_events;
 mod run_log;
 mod run_record;
+mod run_tally;
+mod seen;
 mod settle;
 mod settled;
+mod silence;
 mod starting;
+mod stock;
 mod stop_window;
 mod suspect;
 mod timetable;
@@ -77,9 +84,13 @@ pub use load_dump::DumpLoadOutcome;
 pub use load_dump_plan::{DumpChoice, DumpLoadPlan, LoadedBy};
 pub use mount_state::MountState;
 pub use prune::{PointVerdict, PrunePlan};
+pub use pulse::{Health, Loop, LoopHealth, Pulse};
 pub use restore::RestoreOutcome;
 pub use restore_plan::{MapTarget, MountMap, MountRestore, RestoreChoice, RestorePlan};
 pub use run_events::{Phase, RunEvent, RunEvents};
+pub use run_tally::RunTally;
+pub use stock::RECENT;
+pub(crate) use stock::SharedStock;
 pub use settled::{Settled, SettledContainer, Standing};
 pub use timetable::{Timetable, TimetableEntry};
 
@@ -95,6 +106,8 @@ pub struct Dory {
     config: Arc<DoryConfig>,
     fleet: Arc<OnceCell<(Fleet, Option<MasterKey>)>>,
     doorbell: Arc<dyn Doorbell>,
+    tally: RunTally,
+    pulse: Pulse,
 }
 
 /// What a [`Dory`] needs to know.
@@ -141,7 +154,8 @@ impl Dory {
         let catalog = Arc::new(Catalog::new(store, Arc::clone(&clock)));
         let doorbell = Arc::new(CatalogDoorbell::new(Arc::clone(&catalog), Arc::clone(&clock)));
         let (runtime, config, fleet) = (Arc::new(runtime), Arc::new(config), Arc::default());
-        Self { runtime, engines, catalog, clock, config, fleet, doorbell }
+        let (tally, pulse) = (RunTally::default(), Pulse::new(Arc::clone(&clock)));
+        Self { runtime, engines, catalog, clock, config, fleet, doorbell, tally, pulse }
     }
 
     /// The same, with another way to wake servers than the store itself.
@@ -183,6 +197,18 @@ impl Dory {
     #[must_use]
     pub fn zone(&self) -> &TimeZone {
         &self.config.zone
+    }
+
+    /// How many runs of this process ended, and how.
+    #[must_use]
+    pub fn tally(&self) -> &RunTally {
+        &self.tally
+    }
+
+    /// Whether the loops of the server in this process live.
+    #[must_use]
+    pub fn pulse(&self) -> &Pulse {
+        &self.pulse
     }
 
     pub(crate) fn doorbell(&self) -> Arc<dyn Doorbell> {
