@@ -11,7 +11,7 @@ use dory_core::domain::keep_rules::KeepRules;
 use dory_core::domain::schedule::ScheduleWish;
 use dory_core::services::Guarding;
 
-pub use self::fleet::{CommandArgs, OnArgs, PruneArgs, ServeArgs};
+pub use self::fleet::{CommandArgs, OnArgs, PruneArgs, ServeArgs, WebArgs};
 pub use self::policy::{HookArgs, LimitArgs};
 use crate::exit;
 
@@ -105,7 +105,7 @@ pub enum Command {
     Mark(MarkArgs),
     /// Take containers out of `backup --all`
     Unmark(MarkArgs),
-    /// Serve: back up what has a schedule, prune by the rules, show the fleet that this server lives
+    /// Serve: back up what has a schedule, prune by the rules, show the fleet that this server lives, serve the web pages
     Serve(ServeArgs),
     /// List the servers that share the store
     Servers,

@@ -49,6 +49,7 @@ pub(super) async fn run(ui: &Ui, dory: &Dory, args: &EditArgs) -> Result<Exit> {
         },
         remove_hooks: args.hooks.removed(),
         remove_dump: args.hooks.removes_dump(),
+        ..BackupEdit::default()
     };
     if edit == BackupEdit::default() {
         return Err(nothing_to_change());

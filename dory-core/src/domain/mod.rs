@@ -1,5 +1,6 @@
 //! Plain data and pure rules: no I/O, no async, no clock.
 
+pub mod audit;
 pub mod backup;
 pub mod command;
 pub mod container;
@@ -16,6 +17,7 @@ pub mod keep_rules;
 pub mod keys;
 pub mod lease;
 pub mod order;
+pub mod password;
 pub mod patience;
 pub mod plan;
 pub mod point_name;
@@ -28,3 +30,4 @@ pub mod secret;
 pub mod server;
 pub mod store_url;
 pub mod suspect;
+pub mod user;

@@ -2,6 +2,7 @@
 //!
 //! [`Dory`] holds the ports and the settings; each file adds the methods of one use case.
 
+mod audit;
 mod backup;
 mod cancel;
 mod catalog;
@@ -40,6 +41,7 @@ mod starting;
 mod stop_window;
 mod suspect;
 mod timetable;
+mod users;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -67,7 +69,7 @@ pub(crate) use commands::Part;
 pub use delete::{DeletePlan, DeleteReport, DoomedPoint, Frozen};
 pub use document::FORMAT;
 pub use doorbell::CatalogDoorbell;
-pub use edit::{BackupEdit, PointEdit};
+pub use edit::{BackupEdit, PointEdit, PolicyPart};
 pub use guard::Guarding;
 pub use hooks::{HookOutcome, HookReport};
 pub use init::{InitReport, init, recovery_sheet};
@@ -77,6 +79,7 @@ pub use load_dump::DumpLoadOutcome;
 pub use load_dump_plan::{DumpChoice, DumpLoadPlan, LoadedBy};
 pub use mount_state::MountState;
 pub use prune::{PointVerdict, PrunePlan};
+pub use read::PointReader;
 pub use restore::RestoreOutcome;
 pub use restore_plan::{MapTarget, MountMap, MountRestore, RestoreChoice, RestorePlan};
 pub use run_events::{Phase, RunEvent, RunEvents};

@@ -5,10 +5,11 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use super::restore_plan::{MountRestore, RestorePlan};
+use super::restore_plan::{MapTarget, MountMap, MountRestore, RestoreChoice, RestorePlan};
 use super::run_events::{RunEvent, RunEvents};
+use crate::domain::backup::PointChoice;
 use crate::domain::container::MountKind;
-use crate::domain::id::PointId;
+use crate::domain::id::{PointId, VolumeName};
 
 /// What a restore made of a mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -80,19 +81,32 @@ impl MountStates {
 }
 
 impl RestorePlan {
-    /// The command that brings back what a safety point holds, into the very places it came from.
+    /// What brings back what a safety point holds, into the very places it came from.
+    #[must_use]
+    pub fn undo(&self, safety_point: PointId) -> RestoreChoice {
+        // The safety point calls a volume that no container's mount stood for after the volume itself.
+        let maps = self.mounts.iter().filter_map(|mount| {
+            let to = MapTarget::Volume(mount.volume_alone()?);
+            Some(MountMap { from: mount.to.destination.clone(), to })
+        });
+        RestoreChoice {
+            point: PointChoice::Named(safety_point.to_string()),
+            maps: maps.collect(),
+            // What the restore added to a folder of the host, the undoing must take away again.
+            delete_extra_from_binds: self.mounts.iter().any(|mount| mount.to.kind == MountKind::Bind),
+            ..RestoreChoice::newest_of(self.home.as_str())
+        }
+    }
+
+    /// The command that does it.
     #[must_use]
     pub fn undo_command(&self, safety_point: PointId) -> String {
+        let undo = self.undo(safety_point);
         let mut command = format!("dory restore {} --at {safety_point}", self.home);
-        for mount in &self.mounts {
-            // The safety point calls a volume that no container's mount stood for after the volume itself.
-            if let Some(volume) = mount.volume_alone() {
-                command
-                    .push_str(&format!(" --map {}", quoted(&format!("{}={volume}", mount.to.destination.display()))));
-            }
+        for map in &undo.maps {
+            command.push_str(&format!(" --map {}", quoted(&map.to_string())));
         }
-        // What the restore added to a folder of the host, the undoing must take away again.
-        if self.mounts.iter().any(|mount| mount.to.kind == MountKind::Bind) {
+        if undo.delete_extra_from_binds {
             command.push_str(" --delete-extra");
         }
         command
@@ -101,9 +115,9 @@ impl RestorePlan {
 
 impl MountRestore {
     /// The volume it goes to, where it was mapped to a volume by name.
-    fn volume_alone(&self) -> Option<String> {
-        let volume = self.to.as_mount().volume()?.to_string();
-        (self.to.destination == Path::new("/").join(&volume)).then_some(volume)
+    fn volume_alone(&self) -> Option<VolumeName> {
+        let volume = self.to.as_mount().volume()?.clone();
+        (self.to.destination == Path::new("/").join(volume.as_str())).then_some(volume)
     }
 }
 
