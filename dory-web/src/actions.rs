@@ -105,7 +105,12 @@ pub(crate) async fn prune(ask: &Ask, server: &ServerName, backup: &BackupId) -> 
 ///
 /// # Errors
 /// As for [`back_up`].
-pub(crate) async fn delete_point(ask: &Ask, server: &ServerName, backup: &BackupId, point: PointId) -> Result<CommandId> {
+pub(crate) async fn delete_point(
+    ask: &Ask,
+    server: &ServerName,
+    backup: &BackupId,
+    point: PointId,
+) -> Result<CommandId> {
     if server != ask.dory().server() {
         return send(ask, server, Order::DeletePoint { backup: backup.clone(), point }).await;
     }
@@ -157,7 +162,9 @@ pub(crate) async fn cancel(ask: &Ask, id: CommandId) -> Result<CommandId> {
     let status = ask.dory().command(id).await?;
     match status.state {
         CommandState::Waiting => ask.dory().withdraw_command(id, &ask.who.name()).await.map(|command| command.id),
-        CommandState::Running { .. } => send(ask, &status.command.server, Order::Cancel { command: id }).await.map(|_| id),
+        CommandState::Running { .. } => {
+            send(ask, &status.command.server, Order::Cancel { command: id }).await.map(|_| id)
+        }
         _ => Err(dory_core::Error::new(dory_core::ErrorKind::Conflict, "cancel", id.to_string(), "it is over")),
     }
 }

@@ -155,7 +155,8 @@ impl Ask {
         if self.who.may(role) {
             return Ok(());
         }
-        let reason = format!("this takes the role `{role}`, and yours is `{}`", self.who.role().map_or("none", Role::as_str));
+        let reason =
+            format!("this takes the role `{role}`, and yours is `{}`", self.who.role().map_or("none", Role::as_str));
         Err(Refusal::new(StatusCode::FORBIDDEN, reason).with_hint("ask an admin for another role").into())
     }
 }

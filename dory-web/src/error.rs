@@ -114,7 +114,9 @@ impl Failure {
     pub(crate) fn into_problem(self) -> Response {
         let status = self.status();
         let kind = match &self {
-            Self::Core(error) => serde_json::to_value(error.kind()).ok().and_then(|kind| kind.as_str().map(str::to_owned)),
+            Self::Core(error) => {
+                serde_json::to_value(error.kind()).ok().and_then(|kind| kind.as_str().map(str::to_owned))
+            }
             Self::Refused(_) => None,
         };
         let problem = Problem {

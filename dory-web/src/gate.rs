@@ -76,7 +76,12 @@ pub(crate) async fn frame(app: App, request: Request, next: Next) -> Response {
 }
 
 /// Answers one request.
-pub(crate) async fn answer(app: App, route: &'static Route, params: Vec<(String, String)>, request: Request) -> Response {
+pub(crate) async fn answer(
+    app: App,
+    route: &'static Route,
+    params: Vec<(String, String)>,
+    request: Request,
+) -> Response {
     let peer = peer(&request);
     let (parts, body) = request.into_parts();
     let mut ask = Ask {
@@ -138,7 +143,11 @@ async fn admit(ask: &mut Ask, peer: IpAddr, method: &Method, body: Body) -> Resu
     ask.who = identify(ask, peer).await?;
     if let Need::Role(role) = ask.route.need {
         if ask.who == Who::Nobody {
-            let what = if ask.route.is_api() { "a token is needed: `Authorization: Bearer dory_…`" } else { "sign in first" };
+            let what = if ask.route.is_api() {
+                "a token is needed: `Authorization: Bearer dory_…`"
+            } else {
+                "sign in first"
+            };
             return Err(Refusal::new(StatusCode::UNAUTHORIZED, what).into());
         }
         ask.allow(role)?;
@@ -163,7 +172,8 @@ async fn admit(ask: &mut Ask, peer: IpAddr, method: &Method, body: Body) -> Resu
 }
 
 async fn read(body: Body) -> Result<Bytes, Failure> {
-    let too_large = || Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, format!("more than {LARGEST_BODY} bytes are not read"));
+    let too_large =
+        || Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, format!("more than {LARGEST_BODY} bytes are not read"));
     match tokio::time::timeout(BODY_WITHIN, axum::body::to_bytes(body, LARGEST_BODY)).await {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(_)) => Err(too_large().into()),
@@ -203,7 +213,9 @@ fn is_own_form(ask: &Ask) -> Result<(), Refusal> {
 async fn identify(ask: &Ask, peer: IpAddr) -> Result<Who, Failure> {
     let app = &ask.app;
     if ask.route.is_api() {
-        let Some(text) = ask.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()) else { return Ok(Who::Nobody) };
+        let Some(text) = ask.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()) else {
+            return Ok(Who::Nobody);
+        };
         let wrong = || Refusal::new(StatusCode::UNAUTHORIZED, "there is no such token, or its time is over");
         let text = text.strip_prefix("Bearer ").ok_or_else(wrong)?;
         let users = app.accounts.users().await?;
@@ -228,7 +240,9 @@ async fn identify(ask: &Ask, peer: IpAddr) -> Result<Who, Failure> {
 }
 
 async fn named_by_proxy(ask: &Ask, peer: IpAddr) -> Result<Option<Who>, Failure> {
-    let Some(trust) = ask.app.options.proxy.as_ref().filter(|trust| trust.addresses.contains(&peer)) else { return Ok(None) };
+    let Some(trust) = ask.app.options.proxy.as_ref().filter(|trust| trust.addresses.contains(&peer)) else {
+        return Ok(None);
+    };
     let Some(header) = &trust.user_header else { return Ok(None) };
     let Some(name) = ask.headers.get(header).and_then(|name| name.to_str().ok()).filter(|name| !name.is_empty()) else {
         return Ok(None);

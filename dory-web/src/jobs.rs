@@ -95,7 +95,9 @@ impl Jobs {
             let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
             if all.values().filter(|job| job.is_under_way()).count() >= AT_ONCE {
                 let reason = format!("{AT_ONCE} others are under way");
-                return Err(Error::new(ErrorKind::Conflict, "begin", &job.what, reason).with_hint("wait for one to end"));
+                return Err(
+                    Error::new(ErrorKind::Conflict, "begin", &job.what, reason).with_hint("wait for one to end")
+                );
             }
             all.insert(id, Arc::clone(&job));
             while all.len() > REMEMBERED

@@ -184,9 +184,10 @@ impl Eyes<'_> {
         if latest.is_some_and(RestorePoint::lost_data) {
             troubles.push(Trouble::new("bad", "data missing", "its newest point lacks data that was asked for"));
         }
-        let is_running = self.running.iter().any(|(server, container)| {
-            *server == backup.server && *container == backup.identity.container
-        });
+        let is_running = self
+            .running
+            .iter()
+            .any(|(server, container)| *server == backup.server && *container == backup.identity.container);
         let failed = backup.last_attempt_at.filter(|at| latest.is_none_or(|point| point.taken_at < *at) && !is_running);
         if failed.is_some() {
             troubles.push(Trouble::new("bad", "no new point", "the last attempt made no restore point"));

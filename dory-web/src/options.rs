@@ -92,7 +92,9 @@ impl WebOptions {
         options.proxy = match value(variable::WEB_PROXIES)? {
             Some(text) => {
                 let address = |one: String| {
-                    one.parse().map_err(|_| Error::invalid(variable::WEB_PROXIES, one, "addresses with commas between are allowed"))
+                    one.parse().map_err(|_| {
+                        Error::invalid(variable::WEB_PROXIES, one, "addresses with commas between are allowed")
+                    })
                 };
                 let addresses = list(&text).into_iter().map(address).collect::<Result<_>>()?;
                 Some(ProxyTrust { addresses, user_header, role: role.map(|role| role.trim().parse()).transpose()? })
@@ -146,7 +148,8 @@ impl WebOptions {
 pub(crate) fn parse_listen(text: &str) -> Result<SocketAddr> {
     let text = text.trim();
     let loopback = || text.parse::<u16>().ok().map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-    let all = || text.strip_prefix(':')?.parse::<u16>().ok().map(|port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)));
+    let all =
+        || text.strip_prefix(':')?.parse::<u16>().ok().map(|port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)));
     text.parse().ok().or_else(loopback).or_else(all).ok_or_else(|| {
         Error::invalid(variable::WEB_LISTEN, text, "`127.0.0.1:8360`, `:8360` for all addresses, or a port is allowed")
     })
@@ -191,7 +194,9 @@ mod tests {
     #[test]
     fn a_name_somebody_else_gave_this_address_is_not_answered() {
         let options = resolve(&[("DORY_WEB_HOSTS", "dory.example, backup")]).unwrap();
-        for host in ["localhost:8360", "127.0.0.1", "[::1]:8360", "10.1.2.3:80", "DORY.example:443", "backup", "backup."] {
+        for host in
+            ["localhost:8360", "127.0.0.1", "[::1]:8360", "10.1.2.3:80", "DORY.example:443", "backup", "backup."]
+        {
             assert!(options.answers_to(host), "{host}");
         }
         for host in ["", "evil.example", "dory.example.evil", "localhost.evil:80", "127.0.0.1.nip.io", ":80"] {
@@ -204,7 +209,8 @@ mod tests {
         for half in [("DORY_WEB_TLS_CERT", "x"), ("DORY_WEB_TLS_KEY", "x"), ("DORY_WEB_USER_HEADER", "x-user")] {
             assert_eq!(resolve(&[half]).unwrap_err().kind(), ErrorKind::InvalidInput, "{half:?}");
         }
-        let proxied = resolve(&[("DORY_WEB_PROXIES", "10.0.0.2, ::1"), ("DORY_WEB_USER_HEADER", "Remote-User")]).unwrap();
+        let proxied =
+            resolve(&[("DORY_WEB_PROXIES", "10.0.0.2, ::1"), ("DORY_WEB_USER_HEADER", "Remote-User")]).unwrap();
         let trust = proxied.proxy.unwrap();
         assert_eq!((trust.addresses.len(), trust.user_header.as_deref()), (2, Some("remote-user")));
     }

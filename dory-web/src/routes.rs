@@ -200,8 +200,10 @@ pub(crate) fn router(app: &App) -> Router {
         router = router.route(route.path, on(filter, handler));
     }
     let (nowhere, wrong) = (app.clone(), app.clone());
-    let otherwise = |app: App, route: &'static Route| move |request: Request| -> Pin<Box<dyn Future<Output = Response> + Send>> {
-        Box::pin(gate::answer(app.clone(), route, Vec::new(), request))
+    let otherwise = |app: App, route: &'static Route| {
+        move |request: Request| -> Pin<Box<dyn Future<Output = Response> + Send>> {
+            Box::pin(gate::answer(app.clone(), route, Vec::new(), request))
+        }
     };
     router.fallback(otherwise(nowhere, &NOWHERE)).method_not_allowed_fallback(otherwise(wrong, &WRONG_METHOD))
 }

@@ -130,7 +130,12 @@ async fn accept(listener: &TcpListener) -> Result<(TcpStream, SocketAddr)> {
     }
 }
 
-async fn answer(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, peer: SocketAddr, router: Router, watcher: Watcher) {
+async fn answer(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    peer: SocketAddr,
+    router: Router,
+    watcher: Watcher,
+) {
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Peer(peer));
@@ -150,9 +155,10 @@ async fn answer(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, pe
 
 fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor> {
     let wrong = |name: &str, reason: &str| Error::invalid(name, "", reason.to_owned());
-    let certificates: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(files.certificates.as_bytes())
-        .collect::<std::result::Result<_, _>>()
-        .map_err(|error| wrong(variable::WEB_TLS_CERT, "certificates as PEM are expected").with_source(error.to_string()))?;
+    let certificates: Vec<CertificateDer<'static>> =
+        CertificateDer::pem_slice_iter(files.certificates.as_bytes()).collect::<std::result::Result<_, _>>().map_err(
+            |error| wrong(variable::WEB_TLS_CERT, "certificates as PEM are expected").with_source(error.to_string()),
+        )?;
     if certificates.is_empty() {
         return Err(wrong(variable::WEB_TLS_CERT, "it holds no certificate as PEM")
             .with_hint("set DORY_WEB_TLS_CERT_FILE to the path of the certificate's file"));

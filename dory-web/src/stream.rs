@@ -82,7 +82,8 @@ pub(crate) async fn file(dory: &Dory, wanted: Wanted) -> Result<Response> {
 /// # Errors
 /// As for [`file`].
 pub(crate) async fn folder(dory: &Dory, wanted: Wanted) -> Result<Response> {
-    let name = wanted.path.file_name().map_or_else(|| wanted.backup.clone(), |name| name.to_string_lossy().into_owned());
+    let name =
+        wanted.path.file_name().map_or_else(|| wanted.backup.clone(), |name| name.to_string_lossy().into_owned());
     let (pieces, task) = begin(dory.clone(), wanted, |reader, path, out| Box::pin(write_tar(reader, path, out)));
     saved(pieces, task, &format!("{name}.tar"), "application/x-tar").await
 }

@@ -61,7 +61,8 @@ impl Web {
     fn link(&self, although_there_is_one: bool) -> Result<String> {
         let token = random()?;
         let path = format!("/first/{token}");
-        *self.app.first.lock().unwrap_or_else(PoisonError::into_inner) = Some(FirstLink { token, although_there_is_one });
+        *self.app.first.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(FirstLink { token, although_there_is_one });
         Ok(path)
     }
 }

@@ -65,9 +65,8 @@ impl PasswordHash {
         let known = HEXLOWER.decode(self.hash.as_bytes()).map_err(|_| self.damaged())?;
         let computed = self.compute(password)?;
         // As slow for the first wrong byte as for the last.
-        let differing = known.iter().zip(&computed).fold(known.len() ^ computed.len(), |all, (a, b)| {
-            all | usize::from(a ^ b)
-        });
+        let differing =
+            known.iter().zip(&computed).fold(known.len() ^ computed.len(), |all, (a, b)| all | usize::from(a ^ b));
         Ok(differing == 0)
     }
 

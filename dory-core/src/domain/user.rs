@@ -285,7 +285,8 @@ mod tests {
             made_by: UserName::parse("bob").unwrap(),
             expires_at: Some(end),
         };
-        let mut users = Users { users: vec![user("ada", Role::Admin), user("bob", Role::Operator)], tokens: vec![token] };
+        let mut users =
+            Users { users: vec![user("ada", Role::Admin), user("bob", Role::Operator)], tokens: vec![token] };
         assert!(users.token(text.expose(), "2026-11-30T00:00:00Z".parse().unwrap()).is_some());
         assert!(users.token(text.expose(), end).is_none());
         assert!(users.token("dory_guess", Timestamp::UNIX_EPOCH).is_none());

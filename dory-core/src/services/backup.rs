@@ -336,7 +336,10 @@ impl Dory {
         let inside = match quieted {
             Ok(()) => {
                 lookout.all_stand_still();
-                cancel.or(try_join(window.check(), warmed.stand_still(taken_at))).await.map(|((), stood_still)| stood_still)
+                cancel
+                    .or(try_join(window.check(), warmed.stand_still(taken_at)))
+                    .await
+                    .map(|((), stood_still)| stood_still)
             }
             Err(error) => Err(error),
         };

@@ -69,7 +69,12 @@ pub(crate) async fn edit(ask: Ask) -> Reply {
 pub(crate) async fn delete(ask: Ask) -> Reply {
     let backup = ask.backup().await?;
     if ask.query.get("confirm") != Some(backup.name.trim()) {
-        return Err(Error::invalid("confirm", ask.query.get("confirm").unwrap_or_default(), "the backup's name is expected").into());
+        return Err(Error::invalid(
+            "confirm",
+            ask.query.get("confirm").unwrap_or_default(),
+            "the backup's name is expected",
+        )
+        .into());
     }
     begin(&ask, async { actions::delete_backup(&ask, &backup.id).await.map(Some) }).await
 }

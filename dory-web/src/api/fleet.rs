@@ -27,7 +27,8 @@ pub(crate) async fn run(ask: Ask) -> Reply {
     let request: RunRequest = parse(&ask)?;
     let server = server(&ask, request.server)?;
     let (name, description) = (request.name.as_deref(), request.description.as_deref());
-    begin(&ask, async { actions::back_up(&ask, &server, ask.param("container"), name, description).await.map(Some) }).await
+    begin(&ask, async { actions::back_up(&ask, &server, ask.param("container"), name, description).await.map(Some) })
+        .await
 }
 
 /// Chooses a container for `backup --all` and schedules, or takes it out. 202 where another server is asked.

@@ -318,7 +318,10 @@ impl RunView {
         let state = job.state.borrow().clone();
         let error = state.over.as_ref().and_then(|end| end.error.clone());
         let (word, words) = match &state.over {
-            None => ("running", format!("{} {}", state.phase.unwrap_or("beginning"), crate::pages::runs::progress(&state).0)),
+            None => (
+                "running",
+                format!("{} {}", state.phase.unwrap_or("beginning"), crate::pages::runs::progress(&state).0),
+            ),
             Some(end) => (end_word(error.as_ref()), end.done.words.clone()),
         };
         Self {

@@ -141,7 +141,15 @@ fn line(ask: &Ask, path: &str, point: &RestorePoint) -> Markup {
 
 fn charts(ask: &Ask, backup: &Backup) -> Markup {
     let points: Vec<&RestorePoint> = backup.points.iter().filter(|point| point.origin != PointOrigin::Safety).collect();
-    let tone = |point: &RestorePoint| if point.is_suspect() { "bad" } else if point.lost_data() { "warn" } else { "" };
+    let tone = |point: &RestorePoint| {
+        if point.is_suspect() {
+            "bad"
+        } else if point.lost_data() {
+            "warn"
+        } else {
+            ""
+        }
+    };
     #[expect(clippy::cast_precision_loss, reason = "a bar is not that exact")]
     let size = |point: &&RestorePoint| Bar {
         value: point.size.bytes as f64,
@@ -157,7 +165,8 @@ fn charts(ask: &Ask, backup: &Backup) -> Markup {
     let windows: Vec<Bar> = points.iter().filter_map(window).collect();
     let most = text::bytes(points.iter().rev().take(60).map(|point| point.size.bytes).max().unwrap_or(0));
     let longest = points.iter().rev().take(60).filter_map(|point| point.stop_window).max().unwrap_or_default();
-    let first = points.iter().rev().take(60).next_back().map_or_else(String::new, |point| bits::minute(ask, point.taken_at));
+    let first =
+        points.iter().rev().take(60).next_back().map_or_else(String::new, |point| bits::minute(ask, point.taken_at));
     let last = points.last().map_or_else(String::new, |point| bits::minute(ask, point.taken_at));
     html! {
         div.grid {

@@ -68,7 +68,8 @@ pub(crate) fn chosen<'a>(look: &'a Look, query: &Fields) -> Vec<&'a Row> {
         _ => true,
     };
     let fits = |row: &&Row| {
-        server.is_none_or(|server| row.backup.server.as_str() == server) && words.iter().all(|word| row.text.contains(word))
+        server.is_none_or(|server| row.backup.server.as_str() == server)
+            && words.iter().all(|word| row.text.contains(word))
     };
     let mut rows: Vec<&Row> = look.rows.iter().filter(shows).filter(fits).collect();
     let sort = query.get("sort").unwrap_or("name");
@@ -107,7 +108,11 @@ fn heading(query: &Fields, (name, title, is_minor, falls): (&str, &str, bool, bo
     let turned = if current { if is_falling { "up" } else { "down" } } else { "" };
     let to = query.query_with(&[("sort", name), ("order", turned), ("page", "")]);
     let sorted = current.then_some(if is_falling { "descending" } else { "ascending" });
-    let class = format!("{}{}", if is_minor { "minor " } else { "" }, if ["size", "stored", "points"].contains(&name) { "number" } else { "" });
+    let class = format!(
+        "{}{}",
+        if is_minor { "minor " } else { "" },
+        if ["size", "stored", "points"].contains(&name) { "number" } else { "" }
+    );
     html! {
         th class=(class) aria-sort=[sorted] {
             a href={ "?" (to) } { (title) @if current { @if is_falling { " ↓" } @else { " ↑" } } }

@@ -28,7 +28,8 @@ pub(crate) async fn show(ask: Ask) -> Reply {
             p { "Restore points can be looked into all the same, on the page " a href="/backups" { "Backups" } "." }
         },
         Ok(all) => {
-            let shown: Vec<&ContainerOverview> = all.iter().filter(|one| !only_uncovered || is_uncovered(one)).collect();
+            let shown: Vec<&ContainerOverview> =
+                all.iter().filter(|one| !only_uncovered || is_uncovered(one)).collect();
             let pages = bits::Pages::of(&ask.query, shown.len(), SIZE);
             html! {
                 (head(&[], &html! { "Containers on " (ask.dory().server()) }, &html! {

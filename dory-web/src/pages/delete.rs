@@ -64,7 +64,12 @@ fn check_typed(ask: &Ask, expected: &str) -> Result<()> {
     if typed == expected.trim() {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::InvalidInput, "delete", expected, "what was typed is not its name, so nothing was touched"))
+    Err(Error::new(
+        ErrorKind::InvalidInput,
+        "delete",
+        expected,
+        "what was typed is not its name, so nothing was touched",
+    ))
 }
 
 fn form(ask: &Ask, backup: &Backup, title: &str, words: &Markup, plan: &DeletePlan, expected: &str) -> Markup {

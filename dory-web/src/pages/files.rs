@@ -24,7 +24,9 @@ pub(crate) async fn show(ask: Ask) -> Reply {
     let (backup, point) = ask.backup_and_point().await?;
     let path = ask.path()?;
     let mut entries = ask.dory().list_files(backup.id.as_str(), &ask.point_choice()?, &path, false).await?;
-    entries.sort_by(|a, b| (a.kind != FileKind::Folder, a.path.as_path()).cmp(&(b.kind != FileKind::Folder, b.path.as_path())));
+    entries.sort_by(|a, b| {
+        (a.kind != FileKind::Folder, a.path.as_path()).cmp(&(b.kind != FileKind::Folder, b.path.as_path()))
+    });
     let pages = bits::Pages::of(&ask.query, entries.len(), SIZE);
     let own = format!("/backups/{}/points/{}", backup.id, point.id);
     let taken = bits::minute(&ask, point.taken_at);

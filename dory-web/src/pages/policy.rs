@@ -66,7 +66,8 @@ pub(crate) async fn labels_of(ask: &Ask, backup: &Backup) -> Result<Option<Polic
 /// The next moments at which a policy's schedule is due.
 pub(crate) fn next_runs(ask: &Ask, policy: &Policy, count: usize) -> Vec<Timestamp> {
     let schedule = policy.schedule.as_ref();
-    let upcoming = schedule.map(|schedule| schedule.upcoming(ask.dory().now(), ask.dory().zone()).take(count).collect());
+    let upcoming =
+        schedule.map(|schedule| schedule.upcoming(ask.dory().now(), ask.dory().zone()).take(count).collect());
     upcoming.unwrap_or_default()
 }
 
@@ -77,9 +78,9 @@ pub(crate) fn edit_from(backup: &Backup, fields: &Fields) -> Result<BackupEdit> 
         stop: part(fields, "stop", PolicyPart::Stop, &mut inherit)?,
         engine: part(fields, "engine", PolicyPart::Engine, &mut inherit)?,
         engine_options: options_edit(backup, fields)?,
-        exclude: fields.get("exclude").map(|text| {
-            text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
-        }),
+        exclude: fields
+            .get("exclude")
+            .map(|text| text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()),
         healthy_timeout: part(fields, "healthy_timeout", PolicyPart::HealthyTimeout, &mut inherit)?,
         suspect_below: part(fields, "suspect_below", PolicyPart::SuspectBelow, &mut inherit)?,
         schedule: part(fields, "schedule", PolicyPart::Schedule, &mut inherit)?,
@@ -113,9 +114,11 @@ fn options_edit(backup: &Backup, fields: &Fields) -> Result<BTreeMap<String, Str
     // Those that are not there any more are taken back by an empty value.
     let known = backup.policy.engine_options.keys();
     let mut options: BTreeMap<String, String> = known.map(|key| (key.clone(), String::new())).collect();
-    for line in fields.raw("engine_options").unwrap_or_default().lines().map(str::trim).filter(|line| !line.is_empty()) {
+    for line in fields.raw("engine_options").unwrap_or_default().lines().map(str::trim).filter(|line| !line.is_empty())
+    {
         let wrong = || Error::invalid("engine options", line, "`option=value` is expected, one a line");
-        let (key, value) = line.split_once('=').filter(|(key, value)| !key.is_empty() && !value.is_empty()).ok_or_else(wrong)?;
+        let (key, value) =
+            line.split_once('=').filter(|(key, value)| !key.is_empty() && !value.is_empty()).ok_or_else(wrong)?;
         options.insert(key.trim().to_owned(), value.trim().to_owned());
     }
     Ok(options)

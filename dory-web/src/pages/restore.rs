@@ -77,7 +77,9 @@ fn choice_of(ask: &Ask, backup: &Backup, point: &RestorePoint, fields: &Fields) 
         let to = to.trim();
         // Left as it is, a mount goes to where it came from.
         (!to.is_empty() && to != from).then(|| {
-            format!("{from}={to}").parse().map_err(|error: Error| Error::invalid("mount mapping", format!("{from} to {to}"), error.reason()))
+            format!("{from}={to}")
+                .parse()
+                .map_err(|error: Error| Error::invalid("mount mapping", format!("{from} to {to}"), error.reason()))
         })
     };
     Ok(RestoreChoice {

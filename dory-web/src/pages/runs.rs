@@ -167,7 +167,10 @@ fn log_line(ask: &Ask, at: jiff::Timestamp, line: &str) -> String {
 /// How far a part of a run is: in words, and as a share of a thousand where that is known.
 pub(crate) fn progress(state: &JobState) -> (String, Option<u64>) {
     let Some(progress) = state.progress else { return (String::new(), None) };
-    let share = progress.bytes_total.filter(|total| *total > 0).map(|total| (progress.bytes.saturating_mul(1000) / total).min(1000));
+    let share = progress
+        .bytes_total
+        .filter(|total| *total > 0)
+        .map(|total| (progress.bytes.saturating_mul(1000) / total).min(1000));
     let of = progress.bytes_total.map(|total| format!(" of {}", text::bytes(total))).unwrap_or_default();
     (format!("{}{of}, {} files", text::bytes(progress.bytes), progress.files), share)
 }
@@ -271,7 +274,9 @@ fn job_state(job: &Job) -> Markup {
     match &state.over {
         None => bits::tag("", state.phase.unwrap_or("beginning")),
         Some(end) if end.error.is_none() => bits::tag("good", "done"),
-        Some(end) if end.error.as_ref().is_some_and(|error| error.kind == ErrorKind::Cancelled) => bits::tag("", "cancelled"),
+        Some(end) if end.error.as_ref().is_some_and(|error| error.kind == ErrorKind::Cancelled) => {
+            bits::tag("", "cancelled")
+        }
         Some(_) => bits::tag("bad", "failed"),
     }
 }

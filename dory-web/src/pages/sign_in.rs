@@ -163,7 +163,8 @@ mod tests {
 
     #[test]
     fn nobody_is_led_to_another_server() {
-        for odd in ["https://evil.example", "//evil.example", "/\\evil", "javascript:alert(1)", "", "/a\nb", "/\u{fc}"] {
+        for odd in ["https://evil.example", "//evil.example", "/\\evil", "javascript:alert(1)", "", "/a\nb", "/\u{fc}"]
+        {
             assert_eq!(own_path(Some(odd)), "/", "{odd:?}");
         }
         assert_eq!(own_path(Some("/backups?q=x")), "/backups?q=x");

@@ -60,10 +60,13 @@ pub(crate) async fn make_token(ask: Ask) -> Reply {
     let (id, text) = ask.dory().new_token()?;
     let made_by = UserName::parse(ask.who.name())?;
     let token = ApiToken { id, name, scope, hash: ApiToken::hash_of(text.expose()), made_by, expires_at };
-    ask.app.accounts.change(|users| {
-        users.tokens.push(token.clone());
-        Ok(())
-    }).await?;
+    ask.app
+        .accounts
+        .change(|users| {
+            users.tokens.push(token.clone());
+            Ok(())
+        })
+        .await?;
     page(&ask, Some(text.expose())).await
 }
 
