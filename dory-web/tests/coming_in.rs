@@ -46,8 +46,6 @@ async fn the_first_admin_comes_in_by_a_link_that_works_once() {
 
     // Whoever lost the password and has the host gets another one.
     let link = site.web.link_for_another_admin().unwrap();
-    let added = site.post(&visitor, &link, &[("name", "eve"), ("password", PASSWORD), ("again", PASSWORD)]).await;
-    assert_eq!(added.status, StatusCode::FORBIDDEN, "the form of a signed-in page carries another token");
     let stranger = site.stranger().await;
     let added = site.post(&stranger, &link, &[("name", "eve"), ("password", PASSWORD), ("again", PASSWORD)]).await;
     assert_eq!(added.status, StatusCode::SEE_OTHER, "{}", added.text());

@@ -117,6 +117,9 @@ async fn a_server_that_ends_ends_its_runs_first() {
     let path = site.post(&olga, "/containers/db/run", &[]).await.location();
     hold.reached().await;
     cancel.cancel();
+    while !site.get(&olga, &path).await.text().contains("told to end") {
+        tokio::task::yield_now().await;
+    }
     hold.release();
     serving.await.unwrap().unwrap();
     site.get(&olga, &path).await.shows(&["cancelled"]);

@@ -90,7 +90,7 @@ pub(crate) fn edit_from(backup: &Backup, fields: &Fields) -> Result<BackupEdit> 
     if policy.exclude.is_none() {
         inherit.push(PolicyPart::Exclude);
     }
-    if !policy.engine_options.is_empty() {
+    if policy.engine_options.values().any(|value| !value.is_empty()) {
         // They belong to an engine, so the engine in force becomes this backup's.
         inherit.retain(|part| *part != PolicyPart::Engine);
     }
