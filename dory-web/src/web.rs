@@ -29,7 +29,6 @@ impl Web {
     }
 
     /// Every route behind the gate: a function from requests to answers, for servers and tests.
-    #[must_use]
     pub fn router(&self) -> Router {
         let app = self.app.clone();
         let frame = move |request: Request, next: Next| gate::frame(app.clone(), request, next);

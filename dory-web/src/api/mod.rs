@@ -48,24 +48,23 @@ async fn begin(ask: &Ask, start: impl Future<Output = Result<Option<CommandId>>>
     if let Known::Begun(run) = ask.app.idempotency.take(&who, &key, &request, now)? {
         return begun(Some(run));
     }
-    let taken = Taken { ask, who: &who, key: &key };
-    let run = start.await;
-    let begun_run = run.as_ref().ok().copied().flatten();
-    std::mem::forget(taken);
-    ask.app.idempotency.keep(&who, &key, begun_run);
-    begun(run?)
+    // A request that was given up in the middle, or that failed, may be sent again.
+    let mut taken = Taken { ask, who: &who, key: &key, run: None };
+    taken.run = start.await?;
+    begun(taken.run)
 }
 
-/// A key whose request was given up in the middle can be used again.
+/// A key that was taken; what came of it is kept when this goes.
 struct Taken<'a> {
     ask: &'a Ask,
     who: &'a str,
     key: &'a str,
+    run: Option<CommandId>,
 }
 
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
-        self.ask.app.idempotency.keep(self.who, self.key, None);
+        self.ask.app.idempotency.keep(self.who, self.key, self.run);
     }
 }
 
