@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use dory_testkit::live::{LiveContainer, OwnEngine};
+use dory_testkit::live::{Docker, LiveContainer, OwnEngine};
 
 fn dory(engine: &OwnEngine, arguments: &[&str]) -> Command {
     let store = engine.folder().join("store");
@@ -18,6 +18,15 @@ fn dory(engine: &OwnEngine, arguments: &[&str]) -> Command {
     command
 }
 
+/// The process that reads the data, once it runs.
+fn pid_of_helper(docker: &Docker) -> Option<String> {
+    let format = r#"{{.ID}} {{.Label "dory.helper.role"}}"#;
+    let helpers = docker.list(&["ps", "--filter", "label=dory.helper", "--format", format]);
+    let helper = helpers.iter().find(|line| !line.is_empty() && !line.ends_with(" guardian"))?;
+    let id = helper.split(' ').next()?;
+    Some(docker.ok(&["inspect", "-f", "{{.State.Pid}}", id]).trim().to_owned())
+}
+
 #[test]
 fn a_killed_engine_brings_the_container_back_when_it_is_there_again() {
     let Some(mut engine) = OwnEngine::start() else { return };
@@ -29,11 +38,17 @@ fn a_killed_engine_brings_the_container_back_when_it_is_there_again() {
     let mut backup = dory(&engine, &["backup", db]).spawn().unwrap();
     let mut stderr = BufReader::new(backup.stderr.take().unwrap());
     let mut heard = String::new();
+    let mut helper = None;
     while !heard.ends_with(&format!("stopping {db}\n")) {
         assert_ne!(stderr.read_line(&mut heard).unwrap(), 0, "it ended before it stopped anything: {heard}");
+        helper = helper.or_else(|| pid_of_helper(&docker));
     }
-    // Not before it stands still, or there would be nothing to bring back.
+    // The data cannot be read on, so the container stands still until the engine dies, and there is something to bring back.
+    let helper = helper.expect("a helper before the first stop");
+    assert!(Command::new("kill").args(["-s", "STOP", &helper]).status().unwrap().success());
+    let end = Instant::now() + Duration::from_secs(20);
     while container.runs() {
+        assert!(Instant::now() < end, "the container does not stop");
         std::thread::sleep(Duration::from_millis(20));
     }
     engine.kill();
@@ -53,7 +68,8 @@ fn a_killed_engine_brings_the_container_back_when_it_is_there_again() {
 
     let told = dory(&engine, &["containers"]).output().unwrap();
     let words = String::from_utf8_lossy(&told.stderr);
-    assert!(words.contains(&format!("Dory died in the middle of it; `{db}` runs again")), "{words}");
+    let back = format!("Dory could not start all it stopped; `{db}` runs again as before");
+    assert!(words.contains(&back), "{words}\nheard before: {heard}");
     assert_eq!(docker.list(&["ps", "-aq", "--filter", "label=dory.helper"]), [""; 0], "a helper was left");
     let again = dory(&engine, &["backup", db]).output().unwrap();
     assert!(again.status.success(), "{again:?}");

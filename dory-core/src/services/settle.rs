@@ -78,15 +78,18 @@ impl Dory {
         if guardian.is_none() && others.iter().any(|helper| !self.is_over(helper, LEFT_TO_ITS_DORY)) {
             return Ok(Verdict::UnderWay);
         }
-        let settled = match (guardian, self.said_how_it_went(run).await) {
-            (Some(guardian), false) => self.settle_guarded(runtime, run, guardian, told(guardian)).await?,
-            // Its Dory came to its end without the guardian, which did its part nevertheless.
-            (Some(guardian), true) if told(guardian).is_some() => {
+        let settled = match (guardian, self.how_it_went(run).await) {
+            (Some(guardian), None) => self.settle_guarded(runtime, run, guardian, told(guardian)).await?,
+            // Its Dory came to its end without the guardian, which did its part nevertheless: news where something is
+            // down, and where its Dory had told that it was.
+            (Some(guardian), Some(said)) if told(guardian).is_some() => {
                 let settled = self.settle_guarded(runtime, run, guardian, told(guardian)).await?;
-                settled.filter(Settled::leaves_something_down)
+                let said_down = said.error.is_some_and(|error| error.kind == ErrorKind::ContainerDown);
+                let settled = settled.filter(|settled| said_down || settled.leaves_something_down());
+                settled.map(|settled| Settled { run_ended: true, ..settled })
             }
-            (_, true) => None,
-            (None, false) => match others.first().and_then(|helper| settled_by_labels(run, &helper.labels)) {
+            (_, Some(_)) => None,
+            (None, None) => match others.first().and_then(|helper| settled_by_labels(run, &helper.labels)) {
                 Some(settled) => Some(self.with_its_safety_point(settled).await),
                 None => None,
             },
@@ -132,11 +135,11 @@ impl Dory {
         Ok(Some(Settled { noticed_at: guardian.ended_at, end: Some(end), containers, ..settled }))
     }
 
-    /// Whether a run got as far as writing down itself how it went. A store that does not answer is no reason to leave
-    /// containers down.
-    async fn said_how_it_went(&self, run: RunId) -> bool {
-        let record = self.catalog.run(&self.config.server, run).await;
-        matches!(record, Ok(Some(record)) if record.outcome != Outcome::Interrupted)
+    /// What a run wrote down itself of how it went, where it got as far. A store that does not answer is no reason to
+    /// leave containers down.
+    async fn how_it_went(&self, run: RunId) -> Option<Run> {
+        let record = self.catalog.run(&self.config.server, run).await.ok().flatten();
+        record.filter(|record| record.outcome != Outcome::Interrupted)
     }
 
     /// `settled` with the point that a restore made of what was there before it. A catalog that does not tell is no
@@ -237,6 +240,7 @@ fn settled_by_labels(run: RunId, labels: &BTreeMap<String, String>) -> Option<Se
         containers: Vec::new(),
         safety_point: None,
         safety_dump: None,
+        run_ended: false,
     })
 }
 

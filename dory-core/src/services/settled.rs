@@ -31,6 +31,9 @@ pub struct Settled {
     /// The dump in it, where that is what a loaded dump may have changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub safety_dump: Option<DumpName>,
+    /// Whether Dory itself came to the end of the run, without starting all that it had stopped; the guardian acted later.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub run_ended: bool,
 }
 
 /// A container that such a run may have stopped.
@@ -62,6 +65,7 @@ impl Settled {
     pub fn to_error(&self) -> Error {
         let down = self.names(|standing| matches!(standing, Standing::Down(_)));
         let gone = self.names(|standing| standing == Standing::Gone);
+        let died = if self.run_ended { "Dory could not start all it stopped" } else { "Dory died in the middle of it" };
         let (kind, mut reason) = match self.end {
             None => (ErrorKind::Incomplete, "Dory died in the middle of it, and no guardian had been armed".to_owned()),
             Some(GuardEnd::KeptDown) => {
@@ -71,13 +75,10 @@ impl Settled {
             Some(_) if down.is_empty() && gone.is_empty() => {
                 let back = self.names(|_| true);
                 let again = if back.is_empty() { String::new() } else { format!("; {} again as before", does(&back)) };
-                (ErrorKind::Incomplete, format!("Dory died in the middle of it{again}"))
+                (ErrorKind::Incomplete, format!("{died}{again}"))
             }
-            Some(_) if down.is_empty() => (ErrorKind::ContainerDown, "Dory died in the middle of it".to_owned()),
-            Some(_) => {
-                let reason = format!("Dory died in the middle of it, and {} not run again", does_not(&down));
-                (ErrorKind::ContainerDown, reason)
-            }
+            Some(_) if down.is_empty() => (ErrorKind::ContainerDown, died.to_owned()),
+            Some(_) => (ErrorKind::ContainerDown, format!("{died}, and {} not run again", does_not(&down))),
         };
         if !gone.is_empty() {
             reason.push_str(&format!("; meanwhile {} removed", was(&gone)));
@@ -168,6 +169,7 @@ mod tests {
             containers: standings.iter().map(container).collect(),
             safety_point: None,
             safety_dump: None,
+            run_ended: false,
         }
     }
 
@@ -188,6 +190,14 @@ mod tests {
             "cannot finish backup of `db-4f1c`: Dory died in the middle of it; `db`, `web` run again as before\n\
              run `dory backup` for it again; the record is run 01K9ZZZZZZZZZZZZZZZZZZZZZY"
         );
+    }
+
+    #[test]
+    fn what_the_guardian_started_after_its_dory_could_not_is_told_so() {
+        let back = [("db", Standing::Back)];
+        let later = Settled { run_ended: true, ..settled(RunKind::Backup, Some(GuardEnd::BroughtBack), &back) };
+        let told = told(&later);
+        assert!(told.contains("Dory could not start all it stopped; `db` runs again as before"), "{told}");
     }
 
     #[test]
