@@ -59,10 +59,11 @@ class Restic(Tool):
         self.run("restic", "init", "--quiet")
 
     def backup(self):
-        return self.run("restic", "backup", "--quiet", self.source)
+        # From where it is, so that old versions can restore it to another place.
+        return measure(["restic", "backup", "--quiet", "."], env=self.settings, cwd=self.source)
 
     def restore(self, target):
-        return self.run("restic", "restore", "--quiet", f"latest:{self.source}", "--target", volume_folder(target))
+        return self.run("restic", "restore", "--quiet", "latest", "--target", volume_folder(target))
 
 
 class Borg(Tool):

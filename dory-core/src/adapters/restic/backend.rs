@@ -13,6 +13,7 @@ use rustic_core::{BytesList, FileType, Id, ReadBackend, RusticResult, WriteBacke
 use tokio::runtime::Handle;
 
 use super::translate::{from_store, into_rustic};
+use super::trees::Trees;
 use crate::error::{Error, ErrorKind, ErrorRecord, Result};
 
 /// One repository's folder in a store.
@@ -26,6 +27,8 @@ pub(super) struct Location {
     pub(super) runtime: Handle,
     /// The packs that were written here since it was opened.
     pub(super) written: Arc<Mutex<HashSet<Id>>>,
+    /// What was read of its folders.
+    pub(super) trees: Arc<Trees>,
 }
 
 /// A [`Location`] as one piece of work uses it, from any thread that is not the runtime's.
@@ -237,17 +240,31 @@ impl StoreBackend {
     }
 
     fn get_range(&self, kind: FileType, id: &Id, offset: u32, length: u32) -> Result<Bytes> {
+        match self.get_up_to(kind, id, offset, length)? {
+            bytes if bytes.len() == length as usize => Ok(bytes),
+            bytes => {
+                let reason = format!("it ends {} bytes early", (length as usize).saturating_sub(bytes.len()));
+                Err(Error::new(ErrorKind::Corrupt, "read", self.path(kind, id).as_ref(), reason))
+            }
+        }
+    }
+
+    /// The bytes from `offset` on, `length` of them where there are as many.
+    fn get_up_to(&self, kind: FileType, id: &Id, offset: u32, length: u32) -> Result<Bytes> {
         let path = self.path(kind, id);
         let range = u64::from(offset)..u64::from(offset) + u64::from(length);
         let corrupt = |reason: String| Error::new(ErrorKind::Corrupt, "read", path.as_ref(), reason);
         match self.ask("read", path.as_ref(), self.at.store.get_range(&path, range.clone())) {
-            Ok(bytes) if bytes.len() == length as usize => Ok(bytes),
-            Ok(bytes) => Err(corrupt(format!("it ends {} bytes early", (length as usize).saturating_sub(bytes.len())))),
+            Ok(bytes) => Ok(bytes),
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 Err(corrupt("snapshots need it, and it is missing".to_owned()).with_source(error))
             }
             // A range beyond the end is an error like any other to some stores.
             Err(error) if error.kind() == ErrorKind::Unavailable => match self.size(kind, id) {
+                Ok(size) if u64::from(offset) < size && size < range.end => {
+                    let rest = self.at.store.get_range(&path, range.start..size);
+                    self.ask("read", path.as_ref(), rest)
+                }
                 Ok(size) if size < range.end => Err(corrupt(format!("it is {size} bytes long, {} needed", range.end))),
                 _ => Err(error),
             },
@@ -349,11 +366,18 @@ impl ReadBackend for StoreBackend {
         self.get(kind, id).map_err(into_rustic)
     }
 
-    fn read_partial(&self, kind: FileType, id: &Id, _cacheable: bool, offset: u32, length: u32) -> RusticResult<Bytes> {
+    fn read_partial(&self, kind: FileType, id: &Id, cacheable: bool, offset: u32, length: u32) -> RusticResult<Bytes> {
         if kind == FileType::Pack
             && let Some(bytes) = self.preloaded(id, offset, length)
         {
             return Ok(bytes);
+        }
+        // That is how `rustic_core` marks folders.
+        if cacheable {
+            let fetch = |offset, length| self.get_up_to(kind, id, offset, length);
+            if let Some(bytes) = self.at.trees.read(*id, offset, length, fetch).map_err(into_rustic)? {
+                return Ok(bytes);
+            }
         }
         self.get_range(kind, id, offset, length).map_err(into_rustic)
     }

@@ -53,6 +53,7 @@ impl ResticEngine {
             name,
             runtime: Handle::current(),
             written: Arc::default(),
+            trees: Arc::default(),
         })
     }
 }

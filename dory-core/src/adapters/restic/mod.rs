@@ -26,6 +26,7 @@ mod seal;
 mod soundness;
 mod source;
 mod translate;
+mod trees;
 mod warm;
 mod with_dumps;
 
