@@ -150,6 +150,7 @@ impl Repository for ResticRepository {
 
     async fn check_restorable(&self, snapshot: &SnapshotId, mounts: &[MountKey]) -> Result<()> {
         let (snapshot, mounts) = (snapshot.clone(), mounts.to_vec());
+        self.location.trees.forget();
         self.run("check", move |session| prove::check_restorable(session, &snapshot, &mounts)).await
     }
 
@@ -192,6 +193,7 @@ impl Repository for ResticRepository {
     }
 
     async fn verify(&self, depth: VerifyDepth) -> Result<VerifyReport> {
+        self.location.trees.forget();
         self.run("verify", move |session| keep::verify(session, depth)).await
     }
 

@@ -27,6 +27,11 @@ impl Weighter<(Id, u32), Bytes> for Length {
 }
 
 impl Trees {
+    /// Reads everything again from now on: what is to be proven is what the store has, not what it had.
+    pub(super) fn forget(&self) {
+        self.0.clear();
+    }
+
     /// `length` bytes of `pack` from `offset` on; `None` where it ends before. `fetch` reads as many bytes from an offset on
     /// as there are, up to a length; of several who want the same block one does, and the others wait.
     ///
@@ -124,6 +129,15 @@ mod tests {
         let fails = |_, _| Err(Error::new(ErrorKind::Unavailable, "read", "pack", "not now"));
         assert_eq!(trees.read(id(), 0, 3, fails).unwrap_err().kind(), ErrorKind::Unavailable);
         assert_eq!(trees.read(id(), 0, 3, |_, _| Ok(Bytes::from_static(b"now"))).unwrap().unwrap(), "now");
+    }
+
+    #[test]
+    fn what_is_forgotten_is_read_again() {
+        let trees = Trees::default();
+        for content in ["old", "new"] {
+            trees.forget();
+            assert_eq!(trees.read(id(), 0, 3, |_, _| Ok(Bytes::from(content))).unwrap().unwrap(), content);
+        }
     }
 
     #[test]
