@@ -4,14 +4,12 @@ use std::sync::Arc;
 
 use futures_util::future::try_join;
 use jiff::Timestamp;
-use serde::Serialize;
 
+use super::backup_request::{BackupReport, BackupRequest, History};
 use super::cancel::{Cancel, CancelOnDrop};
 use super::claim::Claim;
-use super::guard::Guarding;
 use super::half_restored::Mixture;
 use super::helper::{HelperPurpose, RunningHelper};
-use super::hooks::HookReport;
 use super::inventory::policy_from_labels;
 use super::lookout::Lookout;
 use super::passes::ReadReport;
@@ -22,86 +20,14 @@ use super::{Dory, noise};
 use crate::domain::backup::Backup;
 use crate::domain::container::Container;
 use crate::domain::hook::Hooks;
-use crate::domain::id::{BackupId, PointId, ServerName};
+use crate::domain::id::PointId;
 use crate::domain::plan::{Access, BackupPlan, DataUse, choose_mounts, choose_quiet};
 use crate::domain::point_name::check_point_name;
-use crate::domain::policy::{Policy, PolicyOverrides};
+use crate::domain::policy::Policy;
 use crate::domain::restore_point::{Consistency, PointOrigin, PointSize, RestorePoint};
 use crate::domain::run::RunKind;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ports::{FreezeReport, OpenMode, Repository};
-
-/// What to back up, and how.
-#[derive(Clone, Debug, Default)]
-pub struct BackupRequest {
-    /// The container: its name, its id, or the start of its id.
-    pub container: String,
-    /// What overrides the catalog's and the labels' policy, for this run.
-    pub policy: PolicyOverrides,
-    /// A name for the restore point.
-    pub point_name: Option<String>,
-    /// Words about the restore point.
-    pub point_description: Option<String>,
-    /// Why it is made.
-    pub origin: PointOrigin,
-    /// What a user decided about a container that only looks like the one of a known backup.
-    pub history: History,
-    /// Who brings containers back if Dory dies.
-    pub guarding: Guarding,
-    /// Whether the container's hooks stay out of it.
-    pub no_hooks: bool,
-    /// Whether no dump is taken.
-    pub no_dump: bool,
-}
-
-/// Whether a container that only looks like that of a known backup goes on with its history.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum History {
-    /// Nobody decided: ask.
-    #[default]
-    Ask,
-    /// It begins its own.
-    New,
-    /// It goes on with this backup's.
-    Continue(BackupId),
-}
-
-/// What a backup did.
-#[derive(Debug, Serialize)]
-pub struct BackupReport {
-    /// The backup it belongs to.
-    pub backup: BackupId,
-    /// The container.
-    pub container: String,
-    /// Its server.
-    pub server: ServerName,
-    /// The new restore point.
-    pub point: RestorePoint,
-    /// What was kept aside while containers stood still; `None` where everything was read then.
-    pub frozen: Option<FreezeReport>,
-    /// Set where a container that ran before does not run now. The point is good all the same.
-    #[serde(skip)]
-    pub containers_down: Option<Error>,
-    /// How the hooks went.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub hooks: Vec<HookReport>,
-    /// Set where the hook that runs last failed, and that counts. The point is good all the same.
-    #[serde(skip)]
-    pub hook_failed: Option<Error>,
-    /// Why nobody guarded the run to its end, where that happened: the point may hold data that was being written.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub guardian_lost: Option<String>,
-}
-
-impl BackupReport {
-    /// Whether all that was asked for was done, and nothing looks as if data were lost before.
-    #[must_use]
-    pub fn is_complete(&self) -> bool {
-        let point = &self.point;
-        let ran_well = self.containers_down.is_none() && self.hook_failed.is_none() && self.guardian_lost.is_none();
-        ran_well && !point.lost_data() && !point.is_suspect()
-    }
-}
+use crate::ports::{OpenMode, Repository};
 
 /// What a plan was made from.
 #[derive(Clone)]
@@ -169,7 +95,8 @@ impl Dory {
         }
         let from_labels = policy_from_labels(&container)?;
         let from_catalog = self.policy_of(known.as_deref()).await?;
-        let mut policy = request.policy.clone().or(from_catalog).or(from_labels).into_policy();
+        let from_fleet = self.default_policy().await?;
+        let mut policy = request.policy.clone().or(from_catalog).or(from_labels).or(from_fleet).into_policy();
         if request.no_hooks {
             policy.hooks = Hooks { dump: policy.hooks.dump.take(), ..Hooks::default() };
         }
@@ -223,7 +150,7 @@ impl Dory {
         events: &RunEvents,
     ) -> Result<BackupReport> {
         let run = self.begin_run(RunKind::Backup)?;
-        let events = &run.log.listening(events);
+        let events = &run.listening(events);
         events.phase(Phase::Prepare);
         let first = cancel
             .or(async {
@@ -231,16 +158,30 @@ impl Dory {
                 self.plan(request).await
             })
             .await?;
-        let (planned, helper, repository) = match self.prepare(request, &first, &run, cancel).await {
+        let pings = self.ping_start(&first).await;
+        let result = self.run_planned(request, &first, &run, cancel, events).await;
+        self.ping_end(pings, &result).await;
+        result
+    }
+
+    async fn run_planned(
+        &self,
+        request: &BackupRequest,
+        first: &Planned,
+        run: &RunStart,
+        cancel: &Cancel,
+        events: &RunEvents,
+    ) -> Result<BackupReport> {
+        let (planned, helper, repository) = match self.prepare(request, first, run, cancel).await {
             Ok(prepared) => prepared,
             Err(error) => {
-                self.end_run(&run, &first.plan.backup, None, false, Some(&error)).await;
+                self.end_run(run, &first.plan.backup, None, false, Some(&error)).await;
                 return Err(error);
             }
         };
-        let mut hooks = self.hooks(&planned, &run, events);
+        let mut hooks = self.hooks(&planned, run, events);
         let result = match hooks.before(cancel).await {
-            Ok(()) => self.read_and_record(request, &planned, repository.as_ref(), &run, cancel, events).await,
+            Ok(()) => self.read_and_record(request, &planned, repository.as_ref(), run, cancel, events).await,
             Err(error) => Err(error),
         };
         // A helper that died holds nothing any more; found while a hook runs, it looks as if Dory had died with it. One
@@ -250,11 +191,11 @@ impl Dory {
         if let Some(helper) = helper {
             helper.close().await;
         }
-        let (point, complete) = match &result {
-            Ok(report) => (Some(report.point.id), report.is_complete()),
-            Err(_) => (None, false),
+        let (point, complete, error) = match &result {
+            Ok(report) => (Some(report.point.id), report.is_complete(), report.containers_down.as_ref()),
+            Err(error) => (None, false, Some(error)),
         };
-        self.end_run(&run, &planned.plan.backup, point, complete, result.as_ref().err()).await;
+        self.end_run(run, &planned.plan.backup, point, complete, error).await;
         result
     }
 
@@ -407,6 +348,7 @@ impl Dory {
         let point = self.judged(planned, point, run);
         let add = |backup: &mut Backup| {
             backup.add_point(point.clone());
+            backup.turns.end(run.started_at);
             Ok(())
         };
         let recorded = self.catalog.update_backup(&plan.backup, add).await;

@@ -4,7 +4,8 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use super::Dory;
-use super::backup::{BackupReport, Planned};
+use super::backup::Planned;
+use super::backup_request::BackupReport;
 use super::cancel::Cancel;
 use super::hook_command::{Ended, Pipes, Task, words};
 use super::run_events::{RunEvent, RunEvents};

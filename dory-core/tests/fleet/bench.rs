@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dory_core::Result;
 use dory_core::domain::keys::Encryption;
-use dory_core::fleet::{MailboxNews, SchedulerLimits, SchedulerNews, Server, ServerNews, ServerOptions};
+use dory_core::fleet::{MailboxNews, ReporterNews, SchedulerLimits, SchedulerNews, Server, ServerNews, ServerOptions};
 use dory_core::services::{Cancel, Dory, Guarding};
 use dory_testkit::World;
 use tokio::sync::Notify;
@@ -33,6 +33,8 @@ pub(super) struct Running {
     news: Arc<Mutex<Vec<String>>>,
     told: Arc<Notify>,
     ended: JoinHandle<Result<()>>,
+    /// Threads of its own, where it can be killed with all that it does.
+    process: Option<tokio::runtime::Runtime>,
 }
 
 impl Running {
@@ -45,8 +47,27 @@ impl Running {
         Self::of(world.dory(), SchedulerLimits::default())
     }
 
+    /// The same, with limits.
+    pub(super) fn with_passphrase_and(world: &World, limits: SchedulerLimits) -> Self {
+        Self::of(world.dory(), limits)
+    }
+
+    /// The same, in threads of its own: [`kill_at_once`](Self::kill_at_once) lets nothing of it go on.
+    pub(super) fn as_process(world: &World) -> Self {
+        let process = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let entered = process.enter();
+        let running = Self::of(world.dory(), SchedulerLimits::default());
+        drop(entered);
+        Self { process: Some(process), ..running }
+    }
+
     pub(super) fn with(world: &World, limits: SchedulerLimits) -> Self {
         Self::of(dory(world), limits)
+    }
+
+    /// One of another name.
+    pub(super) fn called(world: &World, name: &str) -> Self {
+        Self::of(world.dory_called(name, Some(Encryption::None)), SchedulerLimits::default())
     }
 
     fn of(dory: Dory, limits: SchedulerLimits) -> Self {
@@ -60,7 +81,7 @@ impl Running {
         });
         let its = cancel.clone();
         let ended = tokio::spawn(async move { server.run(&its).await });
-        Self { cancel, news, told, ended }
+        Self { cancel, news, told, ended, process: None }
     }
 
     /// What it told until now.
@@ -98,6 +119,11 @@ impl Running {
         }
     }
 
+    /// Ends it and all that it does, wherever each is, as a kill of its process does.
+    pub(super) fn kill_at_once(self) {
+        self.process.unwrap().shutdown_background();
+    }
+
     /// Ends it as a kill does: nothing is given back.
     pub(super) async fn kill(self) {
         self.ended.abort();
@@ -111,6 +137,12 @@ fn words(news: &ServerNews) -> String {
         ServerNews::Serving => "serving".into(),
         ServerNews::Settled(settled) => format!("settled {}", settled.run),
         ServerNews::Ending => "ending".into(),
+        ServerNews::Reporter(ReporterNews::Tells) => "tells".into(),
+        ServerNews::Reporter(ReporterNews::Sent { target, subject }) => format!("told {target}: {subject}"),
+        ServerNews::Reporter(ReporterNews::Failed { target, error, given_up }) => {
+            format!("not told {target}: {:?}{}", error.kind(), if *given_up { ", given up" } else { "" })
+        }
+        ServerNews::Reporter(ReporterNews::Blind(error)) => format!("blind reporter: {:?}", error.kind()),
         ServerNews::Mailbox(MailboxNews::Began(command)) => format!("asked {}", command.id),
         ServerNews::Mailbox(MailboxNews::Over(id, _)) => format!("over {id}"),
         ServerNews::Mailbox(MailboxNews::Refused(what, error)) => format!("refused {what}: {:?}", error.kind()),

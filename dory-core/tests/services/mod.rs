@@ -1,5 +1,6 @@
 //! The use cases, on fakes of every port: real files in temporary folders, no Docker, no store.
 
+mod adopting;
 mod backing_up;
 mod bench;
 mod catalog_calls;
@@ -14,8 +15,10 @@ mod hooks;
 mod looking_round;
 mod meanwhile;
 mod order;
+mod pinging;
 mod pruning;
 mod restoring;
+mod setting;
 mod settling;
 mod side_by_side;
 mod suspecting;

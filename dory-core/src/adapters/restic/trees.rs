@@ -68,6 +68,7 @@ impl Trees {
 }
 
 impl Default for Trees {
+    #[expect(clippy::expect_used, reason = "the options are constants")]
     fn default() -> Self {
         // Each shard has its own limit, and a few blocks are all there is.
         let options = OptionsBuilder::new()
