@@ -7,12 +7,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use dory_core::domain::keep_rules::KeepRules;
-use dory_core::domain::schedule::ScheduleWish;
 use dory_core::services::Guarding;
 
-pub use self::fleet::{CommandArgs, OnArgs, PruneArgs, ServeArgs};
-pub use self::policy::{HookArgs, LimitArgs};
+pub use self::fleet::{
+    AdoptArgs, CancelArgs, CommandArgs, LogsArgs, OnArgs, PruneArgs, RunsArgs, ScheduleArgs, ScheduleWord, ServeArgs,
+    VerifyArgs,
+};
+pub use self::policy::{HookArgs, LimitArgs, PolicyArgs, PolicyCommandArgs};
 use crate::exit;
 
 /// Back up the volumes of Docker containers, and bring them back.
@@ -101,6 +102,14 @@ pub enum Command {
     Delete(DeleteArgs),
     /// Delete the restore points that the rules do not keep
     Prune(PruneArgs),
+    /// Check that what a backup keeps can be restored
+    Verify(VerifyArgs),
+    /// Show when backups are due, set that, pause it, or skip a turn
+    Schedule(ScheduleArgs),
+    /// Show how a backup is made and who says so, or set it
+    Policy(Box<PolicyCommandArgs>),
+    /// Let the history of a backup whose container is gone go on with another container
+    Adopt(AdoptArgs),
     /// Choose containers for `backup --all`
     Mark(MarkArgs),
     /// Take containers out of `backup --all`
@@ -109,12 +118,16 @@ pub enum Command {
     Serve(ServeArgs),
     /// List the servers that share the store
     Servers,
+    /// List what ran and what runs, of all servers
+    Runs(RunsArgs),
+    /// Print the last lines of a run's log
+    Logs(LogsArgs),
     /// List what servers were asked to do with `--on`, and how far that is
     Commands,
     /// Take back a command that its server has not begun
     Withdraw(CommandArgs),
-    /// End what a command is doing, in order
-    Cancel(CommandArgs),
+    /// End a server's run, or what a command is doing, in order
+    Cancel(CancelArgs),
     /// Check the settings, the container engine, the store, the key and the helper image
     Doctor,
     /// Print what plain restic or duplicity needs to open a backup's repository
@@ -314,21 +327,6 @@ pub struct EditArgs {
     /// Set a key of your own, as `key=value`; `key=` removes it; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE", conflicts_with = "at")]
     pub metadata: Vec<String>,
-    /// How to quiet the containers from now on
-    #[arg(long, value_name = "MODE", value_enum, conflicts_with = "at")]
-    pub stop: Option<StopArg>,
-    /// What keeps the data from now on; options of another engine are dropped
-    #[arg(long, value_name = "ENGINE", value_enum, conflicts_with = "at")]
-    pub engine: Option<EngineArg>,
-    /// An option of the engine from now on, as `name=value`; `name=` removes it; may be repeated
-    #[arg(long = "engine-option", value_name = "NAME=VALUE", conflicts_with = "at")]
-    pub engine_options: Vec<String>,
-    /// When its server backs it up by itself, as in cron: `TZ=Europe/Berlin 30 2 * * *`, `@daily ~15m`; `off` for never
-    #[arg(long, value_name = "CRON", conflicts_with = "at")]
-    pub schedule: Option<ScheduleWish>,
-    /// What of it stays: `last=3,hourly=24,daily=7,weekly=4,monthly=12,yearly=2,within=30d`; empty for everything
-    #[arg(long, value_name = "RULES", conflicts_with = "at")]
-    pub keep: Option<KeepRules>,
     /// Let no rule remove the point of `--at`
     #[arg(long, requires = "at", conflicts_with = "unprotect")]
     pub protect: bool,
@@ -338,12 +336,9 @@ pub struct EditArgs {
     /// Say that suspect points are as they should be: the one of `--at`, or all, and half-restored data with them
     #[arg(long)]
     pub clear_suspect: bool,
-    /// Limits from now on.
+    /// How it is made from now on.
     #[command(flatten)]
-    pub limits: LimitArgs,
-    /// Hooks from now on.
-    #[command(flatten)]
-    pub hooks: HookArgs,
+    pub policy: PolicyArgs,
 }
 
 /// See [`Command::Delete`].

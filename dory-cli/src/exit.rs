@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use dory_core::ErrorKind;
+use dory_core::domain::command::Shortfall;
 
 /// How a command ended. The numbers are part of the interface: `dory --help` lists them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub enum Exit {
     HookFailed = 13,
     /// The point holds so much less than the one before that the source may have lost its data.
     Suspect = 14,
+    /// Another server was asked, and did not begin: nobody looked in time, or somebody took it back.
+    NotBegun = 15,
     /// It was interrupted, and ended in order.
     Interrupted = 130,
     /// Whoever read standard output had enough, as with `| head`.
@@ -63,6 +66,17 @@ impl Exit {
             ErrorKind::ContainerDown => Self::ContainerDown,
             ErrorKind::HookFailed => Self::HookFailed,
             _ => Self::Failure,
+        }
+    }
+
+    /// The code for what is not as it should be although all went to its end.
+    #[must_use]
+    pub fn of_shortfall(shortfall: &Shortfall) -> Self {
+        match shortfall {
+            Shortfall::LostData { .. } | Shortfall::GuardianLost { .. } => Self::Incomplete,
+            Shortfall::Suspect => Self::Suspect,
+            Shortfall::ContainerDown { .. } => Self::ContainerDown,
+            Shortfall::HookFailed { .. } => Self::HookFailed,
         }
     }
 
@@ -97,7 +111,8 @@ Exit codes:
     4  something is not there          12  a container that ran does not run now
     5  somebody else has it            13  a hook or a dump failed
     6  credentials or permissions      14  the point is suspect: its source shrank
-    7  the passphrase does not fit    130  interrupted, and ended in order
+    7  the passphrase does not fit     15  the other server did not begin it
+                                      130  interrupted, and ended in order
                                       141  nobody reads the output any more";
 
 #[cfg(test)]
@@ -111,6 +126,22 @@ mod tests {
             assert!(code != 0, "{kind:?}");
             assert!(HELP.contains(&format!(" {code}  ")), "{code} is not in the table");
         }
+    }
+
+    #[test]
+    fn what_falls_short_on_another_server_counts_as_it_does_here() {
+        let error = dory_core::Error::invalid("x", "", "y").to_record();
+        let (warnings, reason) = (1, String::new());
+        for (shortfall, code) in [
+            (Shortfall::LostData { warnings }, 3),
+            (Shortfall::GuardianLost { reason }, 3),
+            (Shortfall::ContainerDown { error: error.clone() }, 12),
+            (Shortfall::HookFailed { error }, 13),
+            (Shortfall::Suspect, 14),
+        ] {
+            assert_eq!(Exit::of_shortfall(&shortfall) as u8, code, "{shortfall:?}");
+        }
+        assert!(HELP.contains(&format!(" {}  ", Exit::NotBegun as u8)));
     }
 
     #[test]

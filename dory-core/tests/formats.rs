@@ -26,6 +26,7 @@ use dory_core::domain::restore_point::{
 use dory_core::domain::run::{Outcome, Run, RunKind};
 use dory_core::domain::secret::Secret;
 use dory_core::domain::suspect::{Clearance, Loss, Measure, Suspicion};
+use dory_core::domain::turns::{LabelRules, Turns, Verified};
 use dory_core::ports::DocumentKey;
 use dory_core::services::Catalog;
 use dory_core::{ErrorKind, ErrorRecord};
@@ -77,6 +78,9 @@ fn backup() -> Backup {
         }],
         created_at: at("2026-11-01T00:00:00Z"),
         last_attempt_at: Some(at("2026-11-23T04:50:00Z")),
+        turns: Turns::default(),
+        label_rules: LabelRules::default(),
+        verified: None,
         marked: Some(true),
         marked_by_label: false,
         policy: PolicyOverrides {
@@ -280,6 +284,39 @@ async fn a_backup_document_with_dumps() {
     let (memory, catalog) = store();
     memory.put(key, golden);
     assert_eq!(catalog.backup(&backup().id).await.unwrap(), dumped_backup());
+}
+
+/// A backup with a schedule that was put off, with what its container's labels said, and with damage.
+fn backup_with_turns() -> Backup {
+    let turns = Turns {
+        over_until: Some(at("2026-11-23T03:00:00Z")),
+        paused_since: Some(at("2026-11-24T12:00:00Z")),
+        skip: Some(at("2026-11-25T03:00:00Z")),
+    };
+    let label_rules = LabelRules {
+        schedule: Some("TZ=Europe/Berlin 0 4 * * *".parse().unwrap()),
+        keep: Some("last=3,daily=7".parse().unwrap()),
+    };
+    let verified = Some(Verified {
+        at: at("2026-11-24T05:00:00Z"),
+        elapsed: SignedDuration::from_secs(90),
+        read_data: true,
+        faults: vec!["pack 00ff is gone".into()],
+    });
+    Backup { turns, label_rules, verified, ..backup() }
+}
+
+#[tokio::test]
+async fn a_backup_document_with_turns_labels_and_a_check() {
+    let (memory, catalog) = store();
+    catalog.create_backup(&backup_with_turns()).await.unwrap();
+    let written = memory.peek("backups/shop-db-1-4f1c4f1c4f1c.json").unwrap();
+    let golden = golden("backup-1-turns.json");
+    assert_eq!(written, golden);
+
+    let (memory, catalog) = store();
+    memory.put("backups/shop-db-1-4f1c4f1c4f1c.json", golden);
+    assert_eq!(catalog.backup(&backup().id).await.unwrap(), backup_with_turns());
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What can be typed about servers, and about what other servers are to do.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use dory_core::domain::keep_rules::KeepRules;
 use dory_core::fleet::SchedulerLimits;
 
@@ -24,11 +24,109 @@ fn at_least_one(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "a number from 1 on is expected".to_owned())
 }
 
-/// See [`Command::Withdraw`](super::Command::Withdraw) and [`Command::Cancel`](super::Command::Cancel).
+/// See [`Command::Withdraw`](super::Command::Withdraw).
 #[derive(Debug, Args)]
 pub struct CommandArgs {
     /// The command's id, as `dory commands` lists it
     pub id: String,
+}
+
+/// See [`Command::Cancel`](super::Command::Cancel).
+#[derive(Debug, Args)]
+pub struct CancelArgs {
+    /// The id of the run or of the command, as `dory runs` and `dory commands` list them
+    pub id: String,
+}
+
+/// See [`Command::Runs`](super::Command::Runs).
+#[derive(Debug, Args)]
+pub struct RunsArgs {
+    /// Only of this backup: its id, its name, or its container's name
+    pub backup: Option<String>,
+    /// Only of this server
+    #[arg(long = "of", value_name = "SERVER")]
+    pub of: Option<String>,
+    /// Only those that did not succeed
+    #[arg(long)]
+    pub failed: bool,
+    /// So many at most, the newest first
+    #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = at_least_one)]
+    pub limit: usize,
+}
+
+/// See [`Command::Logs`](super::Command::Logs).
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    /// The run's id, or the end of it
+    pub run: String,
+    /// Go on until the run is over
+    #[arg(long, short)]
+    pub follow: bool,
+}
+
+/// See [`Command::Verify`](super::Command::Verify).
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// The backup: its id, its name, or its container's name
+    pub backup: String,
+    /// Check this restore point alone: its name, its id (or its end), a time, or `latest`
+    #[arg(long, value_name = "POINT")]
+    pub at: Option<String>,
+    /// Read every stored byte, and not only names and sizes
+    #[arg(long)]
+    pub read_data: bool,
+    /// Show what would be read, and read nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Who does it.
+    #[command(flatten)]
+    pub on: OnArgs,
+}
+
+/// See [`Command::Schedule`](super::Command::Schedule).
+#[derive(Debug, Args)]
+pub struct ScheduleArgs {
+    /// The backup, or a container of this host that has none yet; all that have a schedule where none is named
+    pub backup: Option<String>,
+    /// What to change
+    #[arg(value_enum, requires = "backup")]
+    pub change: Option<ScheduleWord>,
+    /// For `set`: when its server backs it up by itself, as in cron: `30 2 * * *`, `@daily ~15m`
+    #[arg(value_name = "CRON", required_if_eq("change", "set"))]
+    pub cron: Option<String>,
+    /// For `set`: the time zone whose clocks it goes by: `Europe/Berlin`
+    #[arg(long, value_name = "ZONE", requires = "cron")]
+    pub zone: Option<String>,
+}
+
+/// What to change about a schedule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ScheduleWord {
+    /// Back it up by this schedule, whatever the container's label says
+    Set,
+    /// Leave it to the container's label
+    Clear,
+    /// Leave out every turn until `resume`
+    Pause,
+    /// Back it up by schedule again, and leave nothing out
+    Resume,
+    /// Leave out the next turn alone
+    SkipNext,
+}
+
+/// See [`Command::Adopt`](super::Command::Adopt).
+#[derive(Debug, Args)]
+pub struct AdoptArgs {
+    /// The backup whose container is gone: its id or its name
+    pub backup: String,
+    /// The container of this host that its history goes on with
+    pub container: String,
+    /// Show what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
 }
 
 /// Who does it.

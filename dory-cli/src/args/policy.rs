@@ -5,9 +5,74 @@ use std::str::FromStr;
 use clap::Args;
 use dory_core::domain::dump::DumpSettings;
 use dory_core::domain::hook::{HookMoment, HookOverrides, HookSettings};
+use dory_core::domain::keep_rules::KeepRules;
 use dory_core::domain::patience::Patience;
+use dory_core::domain::policy::PolicyOverrides;
+use dory_core::domain::schedule::ScheduleWish;
 use dory_core::domain::suspect::SuspectBelow;
+use dory_core::services::BackupEdit;
 use dory_core::{Error, Result};
+
+use super::{EngineArg, StopArg};
+use crate::settings;
+
+/// See [`Command::Policy`](super::Command::Policy).
+#[derive(Debug, Args)]
+pub struct PolicyCommandArgs {
+    /// The backup: its id, its name, or its container's name
+    pub backup: String,
+    /// What to set; without any of it, what is in force is shown.
+    #[command(flatten)]
+    pub policy: PolicyArgs,
+}
+
+/// How a backup is made from now on. The catalog keeps it, and it wins over the container's labels.
+#[derive(Clone, Debug, Default, Args)]
+pub struct PolicyArgs {
+    /// How to quiet the containers from now on
+    #[arg(long, value_name = "MODE", value_enum)]
+    pub stop: Option<StopArg>,
+    /// What keeps the data from now on; options of another engine are dropped
+    #[arg(long, value_name = "ENGINE", value_enum)]
+    pub engine: Option<EngineArg>,
+    /// An option of the engine from now on, as `name=value`; `name=` removes it; may be repeated
+    #[arg(long = "engine-option", value_name = "NAME=VALUE")]
+    pub engine_options: Vec<String>,
+    /// When its server backs it up by itself, as in cron: `TZ=Europe/Berlin 30 2 * * *`, `@daily ~15m`; `off` for never
+    #[arg(long, value_name = "CRON")]
+    pub schedule: Option<ScheduleWish>,
+    /// What of it stays: `last=3,hourly=24,daily=7,weekly=4,monthly=12,yearly=2,within=30d`; empty for everything
+    #[arg(long, value_name = "RULES")]
+    pub keep: Option<KeepRules>,
+    /// Limits from now on.
+    #[command(flatten)]
+    pub limits: LimitArgs,
+    /// Hooks from now on.
+    #[command(flatten)]
+    pub hooks: HookArgs,
+}
+
+impl PolicyArgs {
+    /// What is to change about a backup.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the flag.
+    pub fn edit(&self) -> Result<BackupEdit> {
+        let policy = PolicyOverrides {
+            stop: self.stop.map(Into::into),
+            engine: self.engine.map(Into::into),
+            engine_options: settings::pairs("--engine-option", &self.engine_options)?,
+            hooks: self.hooks.overrides()?,
+            healthy_timeout: self.limits.healthy_timeout,
+            suspect_below: self.limits.suspect_below,
+            schedule: self.schedule.clone(),
+            keep: self.keep.clone(),
+            ..PolicyOverrides::default()
+        };
+        let (remove_hooks, remove_dump) = (self.hooks.removed(), self.hooks.removes_dump());
+        Ok(BackupEdit { policy, remove_hooks, remove_dump, ..BackupEdit::default() })
+    }
+}
 
 /// Limits of one run, or of a backup from now on.
 #[derive(Clone, Debug, Default, Args)]

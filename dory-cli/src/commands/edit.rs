@@ -1,7 +1,6 @@
 //! `dory edit`
 
 use dory_core::domain::id::{PointId, ServerName};
-use dory_core::domain::policy::PolicyOverrides;
 use dory_core::services::{BackupEdit, Dory, PointEdit};
 use dory_core::{Error, Result};
 use serde::Serialize;
@@ -25,6 +24,10 @@ pub(super) async fn run(ui: &Ui, dory: &Dory, args: &EditArgs) -> Result<Exit> {
         return clear_suspect(ui, dory, args).await;
     }
     if let Some(at) = &args.at {
+        if args.policy.edit()? != BackupEdit::default() {
+            return Err(Error::invalid("--at", at, "how a backup is made is set for all of it, and not for one point")
+                .with_hint(format!("run it without `--at`, or `dory policy {}`", args.backup)));
+        }
         return edit_point(ui, dory, args, at).await;
     }
     let edit = BackupEdit {
@@ -35,20 +38,7 @@ pub(super) async fn run(ui: &Ui, dory: &Dory, args: &EditArgs) -> Result<Exit> {
             .into_iter()
             .map(|(key, value)| (key, Some(value).filter(|value| !value.is_empty())))
             .collect(),
-        marked: None,
-        policy: PolicyOverrides {
-            stop: args.stop.map(Into::into),
-            engine: args.engine.map(Into::into),
-            engine_options: settings::pairs("--engine-option", &args.engine_options)?,
-            hooks: args.hooks.overrides()?,
-            healthy_timeout: args.limits.healthy_timeout,
-            suspect_below: args.limits.suspect_below,
-            schedule: args.schedule.clone(),
-            keep: args.keep.clone(),
-            ..PolicyOverrides::default()
-        },
-        remove_hooks: args.hooks.removed(),
-        remove_dump: args.hooks.removes_dump(),
+        ..args.policy.edit()?
     };
     if edit == BackupEdit::default() {
         return Err(nothing_to_change());

@@ -1,5 +1,6 @@
 //! One file a word: what was typed becomes calls to [`Dory`], and what they give becomes words.
 
+mod adopt;
 pub(crate) mod agent;
 mod backup;
 mod cat;
@@ -13,15 +14,20 @@ mod init;
 mod key;
 mod list;
 mod load_dump;
+mod logs;
 mod ls;
 mod mark;
 mod point;
+mod policy;
 mod prune;
 mod remote;
 mod restore;
+mod runs;
+mod schedule;
 mod serve;
 mod servers;
 mod show;
+mod verify;
 
 use dory_core::Result;
 use dory_core::bootstrap;
@@ -57,11 +63,17 @@ pub(crate) async fn run(ui: &Ui, arguments: Arguments) -> Result<Exit> {
         Command::Delete(args) => delete::run(ui, &settled(ui, connect(global).await?).await, &args).await,
         Command::Prune(args) if args.dry_run => prune::run(ui, &connect(global).await?, &args).await,
         Command::Prune(args) => prune::run(ui, &settled(ui, connect(global).await?).await, &args).await,
+        Command::Verify(args) => verify::run(ui, &connect(global).await?, &args).await,
+        Command::Schedule(args) => schedule::run(ui, &connect(global).await?, &args).await,
+        Command::Policy(args) => policy::run(ui, &connect(global).await?, &args).await,
+        Command::Adopt(args) => adopt::run(ui, &connect(global).await?, &args).await,
         Command::Mark(args) => mark::run(ui, &connect(global).await?, &args, true).await,
         Command::Unmark(args) => mark::run(ui, &connect(global).await?, &args, false).await,
         Command::Serve(args) => {
             serve::run(ui, bootstrap::connect_for_backup(settings::load(global)?).await?, &args).await
         }
+        Command::Runs(args) => runs::run(ui, &connect(global).await?, &args).await,
+        Command::Logs(args) => logs::run(ui, &connect(global).await?, &args).await,
         Command::Commands => remote::list(ui, &connect(global).await?).await,
         Command::Withdraw(args) => remote::withdraw(ui, &connect(global).await?, &args).await,
         Command::Cancel(args) => remote::cancel(ui, &connect(global).await?, &args).await,
@@ -85,6 +97,7 @@ async fn on_another_server(ui: &Ui, global: &GlobalArgs, command: &Command) -> R
         Command::Restore(args) => &args.on,
         Command::Prune(args) => &args.on,
         Command::Delete(args) => &args.on,
+        Command::Verify(args) => &args.on,
         Command::Mark(args) | Command::Unmark(args) => &args.on,
         _ => return Ok(None),
     };
@@ -95,6 +108,7 @@ async fn on_another_server(ui: &Ui, global: &GlobalArgs, command: &Command) -> R
         Command::Restore(args) => remote::restore(ui, dory, args, server).await?,
         Command::Prune(args) => remote::prune(ui, dory, args, server).await?,
         Command::Delete(args) => remote::delete(ui, dory, args, server).await?,
+        Command::Verify(args) => remote::verify(ui, dory, args, server).await?,
         Command::Mark(args) => remote::mark(ui, dory, args, server, true).await?,
         Command::Unmark(args) => remote::mark(ui, dory, args, server, false).await?,
         _ => return Ok(None),

@@ -56,7 +56,10 @@ fn tell_mailbox(ui: &Ui, news: MailboxNews) {
             Some(error) => {
                 let _ = ui.fail(&error.into());
             }
-            None => ui.say(&format!("command {id}: {}", outcome.words)),
+            None => {
+                ui.say(&format!("command {id}: {}", outcome.words));
+                outcome.shortfalls.iter().for_each(|shortfall| ui.warn(&shortfall.words()));
+            }
         },
         MailboxNews::Refused(_, error) | MailboxNews::Blind(error) => {
             let _ = ui.fail(&error);

@@ -70,6 +70,14 @@ pub(crate) fn backup(backup: &Backup, now: Timestamp) -> String {
         field(name, &value);
     }
     field("stored", &units::bytes(backup.stored_bytes()));
+    if let Some(verified) = &backup.verified {
+        let (how, at) =
+            (if verified.read_data { "all data read" } else { "names and sizes" }, units::moment(verified.at));
+        match verified.faults.first() {
+            None => field("verified", &format!("{at}, {how}: all is well")),
+            Some(fault) => field("DAMAGED", &format!("{at}, {how}: {fault}")),
+        }
+    }
     if let Some((point, suspicion)) = backup.frozen_by() {
         let clear = format!("`dory edit {} --clear-suspect` if that is as it should be", backup.id);
         field("FROZEN", &format!("point {} is suspect, {}: {clear}", point.id, loss(&suspicion.loss)));

@@ -91,7 +91,7 @@ impl Screen {
             }
             RunEvent::Quieting { container, mode: StopMode::Stop } => self.line(&format!("stopping {container}")),
             RunEvent::Quieting { container, mode: StopMode::Pause } => self.line(&format!("pausing {container}")),
-            RunEvent::Quieting { .. } => {}
+            RunEvent::Quieting { .. } | RunEvent::Began { .. } => {}
             RunEvent::Resumed { container } => self.line(&format!("{container} runs again")),
             RunEvent::NotStarted { container, .. } => {
                 self.warning(&format!("{container} could not be started again"));

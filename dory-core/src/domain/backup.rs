@@ -14,6 +14,7 @@ use super::keys::MasterKey;
 use super::policy::{EngineKind, PolicyOverrides, label, marked_by_label};
 use super::restore_point::{PointOrigin, RestorePoint};
 use super::suspect::Suspicion;
+use super::turns::{LabelRules, Turns, Verified};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The lasting record of one container's data: who it is, how it is backed up, what it can be brought back to.
@@ -34,6 +35,15 @@ pub struct Backup {
     /// When a run last set out to make a point, whatever came of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_attempt_at: Option<Timestamp>,
+    /// What it remembers of its schedule.
+    #[serde(default, skip_serializing_if = "Turns::are_plain")]
+    pub turns: Turns,
+    /// What its container's labels said about schedule and rules when Dory last met the container.
+    #[serde(default, skip_serializing_if = "LabelRules::are_open")]
+    pub label_rules: LabelRules,
+    /// How its data was found when it was last checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified: Option<Verified>,
     /// Chosen for `backup --all` and schedules: `None` leaves it to the container's label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub marked: Option<bool>,
@@ -95,6 +105,9 @@ impl Backup {
             containers: vec![ContainerSeen::now(container, now)],
             created_at: now,
             last_attempt_at: None,
+            turns: Turns::default(),
+            label_rules: label_rules(container).unwrap_or_default(),
+            verified: None,
             marked: None,
             marked_by_label: label_marks(container),
             policy: PolicyOverrides::default(),
@@ -112,9 +125,20 @@ impl Backup {
     pub fn follow(&mut self, container: &Container, now: Timestamp) {
         self.identity = Identity::of(container);
         self.marked_by_label = label_marks(container);
+        // Labels that make no sense say nothing about what was meant before.
+        if let Some(rules) = label_rules(container) {
+            self.label_rules = rules;
+        }
         if self.container().is_none_or(|last| last.id != container.id) {
             self.containers.push(ContainerSeen::now(container, now));
         }
+    }
+
+    /// Up to when nothing that was due by schedule is left to make up for: it has a point of its own from then or later,
+    /// or its turn failed for good; `None` where there was none yet.
+    #[must_use]
+    pub fn turns_over_until(&self) -> Option<Timestamp> {
+        self.turns.over_until.max(self.latest().map(|point| point.taken_at))
     }
 
     /// Whether `backup --all` takes it, as far as can be known without asking for its container.
@@ -250,6 +274,11 @@ impl Backup {
 /// Whether a container's label marks it. One that holds nonsense does not.
 fn label_marks(container: &Container) -> bool {
     marked_by_label(&container.labels).ok().flatten().unwrap_or(false)
+}
+
+/// What a container's labels say about schedule and rules; `None` where they make no sense.
+fn label_rules(container: &Container) -> Option<LabelRules> {
+    PolicyOverrides::from_labels(&container.labels).ok().map(|policy| LabelRules::from(&policy))
 }
 
 /// Hooks as the catalog keeps them: whoever can write to the store but does not know the passphrase must not run

@@ -3,9 +3,11 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::id::{BackupId, CommandId, PointId, ServerName};
+use super::id::{CommandId, PointId, RunId, ServerName};
 use super::keys::MasterKey;
 use crate::error::{Error, ErrorKind, ErrorRecord, Result};
+
+pub use super::fleet_order::{BackupHow, Order};
 
 /// A request to one server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,81 +29,6 @@ pub struct FleetCommand {
 impl FleetCommand {
     /// How long a command waits for its server, unless somebody says otherwise: a day.
     pub const LIFETIME: SignedDuration = SignedDuration::from_hours(24);
-}
-
-/// What a server can be asked to do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "do")]
-pub enum Order {
-    /// Back a container up, now.
-    Backup {
-        /// Its name or id on that server.
-        container: String,
-        /// A name for the restore point.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        name: Option<String>,
-        /// Words about the restore point.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        description: Option<String>,
-    },
-    /// Restore a point of a backup, which may be another server's.
-    Restore {
-        /// Which backup.
-        backup: BackupId,
-        /// Which point of it.
-        point: PointId,
-        /// Into which container of that server; the backup's own where `None`.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        into: Option<String>,
-        /// Mounts that go elsewhere, as `--map` takes them.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        maps: Vec<String>,
-        /// Whether what is there now is kept in a safety point.
-        safety: bool,
-    },
-    /// Delete what the rules of a backup do not keep.
-    Prune {
-        /// Which backup.
-        backup: BackupId,
-    },
-    /// Delete a point of a backup, with what cannot stay without it.
-    DeletePoint {
-        /// Which backup.
-        backup: BackupId,
-        /// Which point.
-        point: PointId,
-    },
-    /// Choose a container for `backup --all`, or take it out.
-    Mark {
-        /// Its name or id on that server.
-        container: String,
-        /// Whether it is chosen.
-        marked: bool,
-    },
-    /// End what another command of that server is doing, in order.
-    Cancel {
-        /// Which command.
-        command: CommandId,
-    },
-}
-
-impl Order {
-    /// A few words for people: `back up db`.
-    #[must_use]
-    pub fn words(&self) -> String {
-        match self {
-            Self::Backup { container, .. } => format!("back up {container}"),
-            Self::Restore { backup, point, into, .. } => {
-                let place = into.as_ref().map(|into| format!(" into {into}")).unwrap_or_default();
-                format!("restore {backup} at {point}{place}")
-            }
-            Self::Prune { backup } => format!("prune {backup}"),
-            Self::DeletePoint { backup, point } => format!("delete point {point} of {backup}"),
-            Self::Mark { container, marked: true } => format!("mark {container}"),
-            Self::Mark { container, marked: false } => format!("unmark {container}"),
-            Self::Cancel { command } => format!("cancel {command}"),
-        }
-    }
 }
 
 /// A command as it stands in the store: whoever can write there but does not know the fleet's passphrase gives no orders.
@@ -174,19 +101,86 @@ pub struct Claim {
 pub struct CommandOutcome {
     /// When it ended.
     pub at: Timestamp,
+    /// The run that did it, where one was begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunId>,
     /// The point it made or restored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub point: Option<PointId>,
     /// A line about what was done.
     pub words: String,
-    /// Why it failed, or what of it did.
+    /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorRecord>,
+    /// What is not as it should be, although it went to its end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shortfalls: Vec<Shortfall>,
+}
+
+impl CommandOutcome {
+    /// That of a command which its server began and did not end.
+    #[must_use]
+    pub fn broken_off(at: Timestamp, id: CommandId, progress: Option<&str>) -> Self {
+        let point = progress.map(|progress| format!("; it said last: {progress}")).unwrap_or_default();
+        let reason = format!("its server died in the middle of it{point}");
+        let error = Error::new(ErrorKind::Incomplete, "carry out command", id.to_string(), reason)
+            .with_hint("see in `dory runs` what came of it, then ask for it again");
+        Self {
+            at,
+            run: None,
+            point: None,
+            words: "broken off".to_owned(),
+            error: Some(error.to_record()),
+            shortfalls: Vec::new(),
+        }
+    }
+}
+
+/// What is not as it should be about something that went to its end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "what")]
+pub enum Shortfall {
+    /// Some of the data that was asked for is missing.
+    LostData {
+        /// How many paths fell short.
+        warnings: u64,
+    },
+    /// The point holds so much less than the one before that its source may have lost its data.
+    Suspect,
+    /// A container that ran before does not run now.
+    ContainerDown {
+        /// Which, and why.
+        error: ErrorRecord,
+    },
+    /// A command of the user's failed.
+    HookFailed {
+        /// Which, and why.
+        error: ErrorRecord,
+    },
+    /// Nobody guarded the run to its end, so its data counts as read live.
+    GuardianLost {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Shortfall {
+    /// The same in a line.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::LostData { warnings } => format!("{warnings} paths are missing or incomplete"),
+            Self::Suspect => "the point is suspect: its source shrank".to_owned(),
+            Self::ContainerDown { error } | Self::HookFailed { error } => Error::from(error.clone()).to_string(),
+            Self::GuardianLost { reason } => format!("nobody guarded the run to its end: {reason}"),
+        }
+    }
 }
 
 /// How far a command is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "is")]
+#[expect(clippy::large_enum_variant, reason = "there are few at a time, and most of them are over")]
 pub enum CommandState {
     /// Its server has not looked yet.
     Waiting,
@@ -225,7 +219,7 @@ mod tests {
         FleetCommand {
             id: CommandId::parse("01K9ZZZZZZZZZZZZZZZZZZZZZA").unwrap(),
             server: "alpha".parse().unwrap(),
-            order: Order::Backup { container: "db".into(), name: None, description: None },
+            order: Order::Prune { backup: "db-4f1c".parse().unwrap(), keep: None },
             by: "ada".into(),
             issued_at: at("2026-11-25T12:00:00Z"),
             expires_at: at("2026-11-26T12:00:00Z"),

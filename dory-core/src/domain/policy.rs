@@ -210,6 +210,12 @@ impl PolicyOverrides {
         })
     }
 
+    /// Whether this source sets nothing.
+    #[must_use]
+    pub fn are_open(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// This source's choices, with `weaker`'s where this one leaves them open. Options belong to the engine they were
     /// set for: `weaker`'s are dropped where this source chooses another engine.
     #[must_use]

@@ -46,10 +46,15 @@ pub enum RunKind {
     Delete,
     /// Removes the points that the rules do not keep.
     Prune,
+    /// Checks that what is kept can be restored.
+    Verify,
 }
 
 impl RunKind {
-    /// The word for programs and people: `backup`, `restore`, `delete`, `prune`.
+    /// Every kind.
+    pub const ALL: [Self; 5] = [Self::Backup, Self::Restore, Self::Delete, Self::Prune, Self::Verify];
+
+    /// The word for programs and people: `backup`, `restore`, `delete`, `prune`, `verify`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -57,6 +62,7 @@ impl RunKind {
             Self::Restore => "restore",
             Self::Delete => "delete",
             Self::Prune => "prune",
+            Self::Verify => "verify",
         }
     }
 }
@@ -75,4 +81,42 @@ pub enum Outcome {
     Cancelled,
     /// Dory, or its host, died in the middle of it; whoever looked next wrote it down.
     Interrupted,
+}
+
+impl Outcome {
+    /// The word for people.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Incomplete => "incomplete",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// One execution that is under way, as its server shows it every few seconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveRun {
+    /// Names it.
+    pub id: RunId,
+    /// Where it runs.
+    pub server: ServerName,
+    /// What it does.
+    pub kind: RunKind,
+    /// In words: `back up db`.
+    pub what: String,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When this was written.
+    pub at: Timestamp,
+    /// How far it is.
+    pub progress: String,
+    /// How many lines of its log came before the first one here.
+    pub lines_before: u64,
+    /// Its last log lines.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub log: Vec<String>,
 }

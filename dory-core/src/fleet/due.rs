@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::domain::id::ContainerName;
+use crate::domain::id::{BackupId, ContainerName};
 use crate::domain::server::NextRun;
 use crate::error::ErrorKind;
 use crate::services::TimetableEntry;
@@ -31,6 +31,8 @@ struct Turn {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Due {
     pub(super) container: ContainerName,
+    /// The backup that holds its data.
+    pub(super) backup: Option<BackupId>,
     pub(super) moment: Timestamp,
 }
 
@@ -46,7 +48,7 @@ impl Turns {
         for entry in entries {
             let at = match self.next_of(entry, now, zone) {
                 Some((moment, at)) if at <= now => {
-                    due.push(Due { container: entry.container.clone(), moment });
+                    due.push(Due { container: entry.container.clone(), backup: entry.backup.clone(), moment });
                     continue;
                 }
                 Some((_, at)) => at,
@@ -66,19 +68,21 @@ impl Turns {
             return Some((*moment, *again_at));
         }
         let since = turn.map_or(entry.since, |turn| turn.moment.max(entry.since));
-        let moment = entry.schedule.last_due(since, now, zone).or_else(|| entry.schedule.next_after(now, zone))?;
+        let moment = entry.turns.next(&entry.schedule, since, now, zone)?;
         let delayed = moment.checked_add(entry.schedule.delay(&entry.subject, moment)).unwrap_or(moment);
         Some((moment, delayed))
     }
 
-    /// Notes that a turn is over: it had its backup, or it failed in a way that trying again may mend, or will not.
-    pub(super) fn over(&mut self, due: Due, failure: Option<ErrorKind>, now: Timestamp) {
+    /// Notes that a turn is over: it had its backup, or it failed in a way that trying again may mend, or will not. Tells
+    /// whether it is tried again.
+    pub(super) fn over(&mut self, due: Due, failure: Option<ErrorKind>, now: Timestamp) -> bool {
         let failures =
             self.0.get(&due.container).filter(|turn| turn.moment == due.moment).map_or(0, |turn| turn.failures);
         let may_pass = matches!(failure, Some(ErrorKind::Conflict | ErrorKind::Unavailable | ErrorKind::TimedOut));
         let wait = AGAIN_AFTER.get(failures).filter(|_| may_pass);
         let again_at = wait.map(|wait| now.checked_add(*wait).unwrap_or(Timestamp::MAX));
         self.0.insert(due.container, Turn { moment: due.moment, failures: failures + 1, again_at });
+        again_at.is_some()
     }
 }
 
@@ -96,6 +100,8 @@ mod tests {
             subject: "db-1".into(),
             schedule: schedule.parse().unwrap(),
             since: at(since),
+            turns: crate::domain::turns::Turns::default(),
+            backup: None,
         }
     }
 
@@ -110,7 +116,7 @@ mod tests {
     fn one_missed_night_or_ten_are_made_up_for_once() {
         let (mut turns, nightly) = (Turns::default(), entry("0 3 * * *", "2026-11-10T03:00:00Z"));
         assert_eq!(look(&turns, &nightly, "2026-11-20T12:00:00Z"), None);
-        let due = Due { container: "db".parse().unwrap(), moment: at("2026-11-20T03:00:00Z") };
+        let due = Due { container: "db".parse().unwrap(), backup: None, moment: at("2026-11-20T03:00:00Z") };
         turns.over(due, None, at("2026-11-20T12:05:00Z"));
         assert_eq!(look(&turns, &nightly, "2026-11-20T12:06:00Z"), Some(at("2026-11-21T03:00:00Z")));
     }
@@ -118,7 +124,7 @@ mod tests {
     #[test]
     fn what_may_pass_is_tried_again_three_times_and_what_will_not_is_not() {
         let nightly = entry("0 3 * * *", "2026-11-24T03:00:00Z");
-        let due = || Due { container: "db".parse().unwrap(), moment: at("2026-11-25T03:00:00Z") };
+        let due = || Due { container: "db".parse().unwrap(), backup: None, moment: at("2026-11-25T03:00:00Z") };
         let mut turns = Turns::default();
         for (now, again) in [("03:00:10", "03:01:10"), ("03:01:20", "03:06:20"), ("03:06:30", "03:21:30")] {
             turns.over(due(), Some(ErrorKind::Unavailable), at(&format!("2026-11-25T{now}Z")));

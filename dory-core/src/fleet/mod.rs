@@ -3,14 +3,19 @@
 //! [`Server`] holds the loops together. Any number of servers share a store; what only one of them may do is behind a
 //! fenced [lease](crate::domain::lease::Lease).
 
+mod carry_out;
 mod due;
+mod gate;
+mod host;
 mod lease;
+mod live_run;
 mod mailbox;
 mod ownership;
-mod progress;
 mod scheduler;
 mod server;
+mod under_way;
 
+pub use gate::SchedulerLimits;
 pub use mailbox::MailboxNews;
-pub use scheduler::{SchedulerLimits, SchedulerNews};
+pub use scheduler::SchedulerNews;
 pub use server::{Server, ServerNews, ServerOptions};

@@ -16,6 +16,9 @@ use crate::services::{Cancel, Catalog};
 /// How often an owner shows that it lives.
 pub(super) const BEAT: Duration = Duration::from_secs(15);
 
+/// How long a beat may take at least, however late it is.
+const LEAST_TRY: Duration = Duration::from_secs(5);
+
 /// How long an owner may be silent, in seconds, before its name can be taken over.
 const TERM_SECONDS: u32 = 60;
 
@@ -90,22 +93,35 @@ impl Ownership {
         }
     }
 
-    /// Shows that the owner lives.
+    /// Shows that the owner lives. It takes no longer than there is time.
     ///
     /// # Errors
-    /// `Conflict` if the name was taken over: this process must not run anything any more. `Unavailable` once it could
-    /// not be shown for most of the term, and somebody may take over any moment; before that, what keeps the store from
-    /// being written is only logged.
+    /// `Conflict` if the name was taken over: this process must not run anything any more. `Unavailable` or `TimedOut`
+    /// once it could not be shown for most of the term, and somebody may take over any moment; before that, what keeps
+    /// the store from being written is only logged.
     pub(super) async fn beat(&mut self, ping: Ping) -> Result<()> {
-        match self.held.beat(&self.catalog, |record| record.ping = ping).await {
+        let (began, latest) = (self.clock.monotonic(), self.held.document().lease.term().saturating_sub(BEAT));
+        // Who woke up late tries all the same: as long as nobody took over, the swap succeeds.
+        let left = latest.saturating_sub(began.saturating_sub(self.beaten_at)).max(LEAST_TRY);
+        let name = self.held.document().name.clone();
+        let beaten = tokio::select! {
+            biased;
+            beaten = self.held.beat(&self.catalog, |record| record.ping = ping) => beaten,
+            () = self.clock.sleep(left) => {
+                let reason = "the store did not answer while there was time";
+                Err(Error::new(ErrorKind::TimedOut, "go on serving as", name.as_str(), reason))
+            }
+        };
+        match beaten {
             Ok(()) => {
-                self.beaten_at = self.clock.monotonic();
+                // Whoever watches may have seen it the moment it was sent.
+                self.beaten_at = began;
                 Ok(())
             }
             Err(lost) if lost.kind() == ErrorKind::Conflict => Err(lost),
             Err(error) => {
                 let silent = self.clock.monotonic().saturating_sub(self.beaten_at);
-                if silent + BEAT >= self.held.document().lease.term() {
+                if silent >= latest {
                     return Err(error);
                 }
                 tracing::warn!(%error, "the fleet does not hear from this server");

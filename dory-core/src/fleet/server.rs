@@ -7,9 +7,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+use super::gate::{Gate, SchedulerLimits};
+use super::host::Host;
 use super::mailbox::{self, Mailbox, MailboxNews};
 use super::ownership::{BEAT, Ownership};
-use super::scheduler::{News, Outlook, Scheduler, SchedulerLimits, SchedulerNews};
+use super::scheduler::{News, Outlook, Scheduler, SchedulerNews};
+use super::under_way::UnderWay;
 use crate::domain::server::{Ping, ServerRecord};
 use crate::error::{Error, Result};
 use crate::services::{Cancel, Dory, Guarding, RunEvents, Settled};
@@ -74,22 +77,27 @@ impl Server {
         let (outlook, seen) = watch::channel(Outlook::default());
         let holder = self.dory.new_nonce()?;
         let waiting = |record: &ServerRecord| (self.news)(ServerNews::Waiting(record.clone()));
-        let first = self.ping(started_at, &Outlook::default()).await;
+        let host = Host::default();
+        host.look(&self.dory).await;
+        let first = self.ping(started_at, &host, &Outlook::default());
         let mut ownership =
             Ownership::claim(&catalog, &clock, self.dory.server(), &holder, &first, cancel, waiting).await?;
         (self.news)(ServerNews::Serving);
-        settle(&self.dory, &self.news).await;
-
+        // From here on nothing may keep the heartbeat waiting.
+        let (gate, under_way) = (Gate::new(self.options.limits), UnderWay::default());
         let news = Arc::clone(&self.news);
         let told: News = Arc::new(move |event| news(ServerNews::Scheduler(event)));
-        let scheduler = Scheduler::new(self.dory.clone(), self.options, told, outlook);
+        let guarding = self.options.guarding;
+        let scheduler = Scheduler::new(self.dory.clone(), guarding, gate.clone(), under_way.clone(), told, outlook);
         let news = Arc::clone(&self.news);
         let told: mailbox::News = Arc::new(move |event| news(ServerNews::Mailbox(event)));
-        let mailbox = Mailbox::new(self.dory.clone(), self.dory.doorbell(), self.options, holder.clone(), told);
-        let settling = settle_again(self.dory.clone(), Arc::clone(&self.news), cancel.clone());
-        let its = cancel.clone();
-        let mut loops =
-            tokio::spawn(async move { tokio::join!(scheduler.run(its.clone()), mailbox.run(its), settling) });
+        let mailbox = Mailbox::new(self.dory.clone(), self.options, gate, under_way, holder.clone(), told);
+        let (its, dory, news, watched) = (cancel.clone(), self.dory.clone(), Arc::clone(&self.news), host.clone());
+        let mut loops = tokio::spawn(async move {
+            settle_first(&dory, &its, &news).await;
+            let settling = settle_again(&dory, &its, &news);
+            tokio::join!(scheduler.run(its.clone()), mailbox.run(its.clone()), watched.watch(dory.clone(), its.clone()), settling)
+        });
         let mut lost = None;
         let mut ending = false;
         loop {
@@ -102,14 +110,14 @@ impl Server {
                 }
                 () = clock.sleep(BEAT), if lost.is_none() => {
                     let outlook = seen.borrow().clone();
-                    let ping = self.ping(started_at, &outlook).await;
+                    let ping = self.ping(started_at, &host, &outlook);
                     if let Err(error) = ownership.beat(ping).await {
                         // Whoever owns the name now must not meet a run of ours.
                         cancel.cancel();
                         lost = Some(error);
                     }
                 }
-                _ = cancel.or(std::future::pending::<Result<()>>()), if !ending => {
+                () = cancel.spoken(), if !ending => {
                     ending = true;
                     (self.news)(ServerNews::Ending);
                 }
@@ -124,11 +132,8 @@ impl Server {
         }
     }
 
-    async fn ping(&self, started_at: Timestamp, outlook: &Outlook) -> Ping {
-        let info = match self.dory.runtime() {
-            Ok(runtime) => runtime.info().await.ok(),
-            Err(_) => None,
-        };
+    fn ping(&self, started_at: Timestamp, host: &Host, outlook: &Outlook) -> Ping {
+        let info = host.latest();
         Ping {
             at: self.dory.now(),
             started_at,
@@ -141,22 +146,30 @@ impl Server {
     }
 }
 
-async fn settle(dory: &Dory, news: &Told) {
-    match dory.settle().await {
+/// Clears up after a process that died.
+async fn settle_first(dory: &Dory, cancel: &Cancel, news: &Told) {
+    if let Err(error) = cancel.or(dory.clear_live_runs()).await {
+        tracing::warn!(%error, "what an earlier process said of its runs is not taken away yet");
+    }
+    settle(dory, cancel, news).await;
+}
+
+async fn settle(dory: &Dory, cancel: &Cancel, news: &Told) {
+    match cancel.or(dory.settle()).await {
         Ok(all) => all.into_iter().for_each(|settled| news(ServerNews::Settled(settled))),
         Err(error) => tracing::warn!(%error, "what was broken off is not settled yet"),
     }
 }
 
 /// Settles now and then, until `cancel`.
-async fn settle_again(dory: Dory, news: Told, cancel: Cancel) {
+async fn settle_again(dory: &Dory, cancel: &Cancel, news: &Told) {
     let clock = dory.clock();
     let pause = async || {
         clock.sleep(SETTLING).await;
         Ok(())
     };
     while cancel.or(pause()).await.is_ok() {
-        settle(&dory, &news).await;
+        settle(dory, cancel, news).await;
     }
 }
 

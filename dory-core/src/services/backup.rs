@@ -223,7 +223,7 @@ impl Dory {
         events: &RunEvents,
     ) -> Result<BackupReport> {
         let run = self.begin_run(RunKind::Backup)?;
-        let events = &run.log.listening(events);
+        let events = &run.listening(events);
         events.phase(Phase::Prepare);
         let first = cancel
             .or(async {
@@ -407,6 +407,7 @@ impl Dory {
         let point = self.judged(planned, point, run);
         let add = |backup: &mut Backup| {
             backup.add_point(point.clone());
+            backup.turns.end(run.started_at);
             Ok(())
         };
         let recorded = self.catalog.update_backup(&plan.backup, add).await;

@@ -1,31 +1,72 @@
 //! Ending a run early, in order.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::watch;
 
 use crate::error::{Error, ErrorKind, Result};
 
 /// A wish to end, shared by whoever has it and whoever must heed it. Once spoken it stays.
-#[derive(Clone, Debug)]
-pub struct Cancel(Arc<watch::Sender<bool>>);
+#[derive(Clone, Debug, Default)]
+pub struct Cancel(Arc<Wish>);
+
+#[derive(Debug)]
+struct Wish {
+    spoken: watch::Sender<bool>,
+    of_parts: Mutex<Vec<Weak<Self>>>,
+}
+
+impl Default for Wish {
+    fn default() -> Self {
+        Self { spoken: watch::Sender::new(false), of_parts: Mutex::default() }
+    }
+}
+
+impl Wish {
+    fn speak(&self) {
+        self.spoken.send_replace(true);
+        let parts = self.of_parts.lock().unwrap_or_else(PoisonError::into_inner);
+        parts.iter().filter_map(Weak::upgrade).for_each(|part| part.speak());
+    }
+}
 
 impl Cancel {
     /// Nobody wishes to end yet.
     #[must_use]
     pub fn new() -> Self {
-        Self(Arc::new(watch::Sender::new(false)))
+        Self::default()
+    }
+
+    /// A wish about a part alone: who wishes the whole to end wishes that of the part, and not the other way round.
+    #[must_use]
+    pub fn of_part(&self) -> Self {
+        let part = Self::new();
+        let mut parts = self.0.of_parts.lock().unwrap_or_else(PoisonError::into_inner);
+        parts.retain(|part| part.strong_count() > 0);
+        parts.push(Arc::downgrade(&part.0));
+        drop(parts);
+        if self.is_cancelled() {
+            part.cancel();
+        }
+        part
     }
 
     /// Wishes to end.
     pub fn cancel(&self) {
-        self.0.send_replace(true);
+        self.0.speak();
     }
 
     /// Whether somebody wished to end.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        *self.0.borrow()
+        *self.0.spoken.borrow()
+    }
+
+    /// Waits until somebody wishes to end.
+    pub async fn spoken(&self) {
+        let mut wish = self.0.spoken.subscribe();
+        // The sender lives as long as this.
+        let _ = wish.wait_for(|wish| *wish).await;
     }
 
     /// Does `work`, but abandons it as soon as somebody wishes to end.
@@ -33,20 +74,11 @@ impl Cancel {
     /// # Errors
     /// `Cancelled`; what `work` gives.
     pub async fn or<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        let mut wish = self.0.subscribe();
         tokio::select! {
             biased;
-            _ = wish.wait_for(|wish| *wish) => {
-                Err(Error::new(ErrorKind::Cancelled, "go on", "", "the run was cancelled"))
-            }
+            () = self.spoken() => Err(Error::new(ErrorKind::Cancelled, "go on", "", "the run was cancelled")),
             result = work => result,
         }
-    }
-}
-
-impl Default for Cancel {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -69,5 +101,21 @@ impl Drop for CancelOnDrop {
         if let Some(cancel) = &self.0 {
             cancel.cancel();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_whole_ends_its_parts_and_no_part_the_whole() {
+        let whole = Cancel::new();
+        let (one, other) = (whole.of_part(), whole.of_part());
+        one.cancel();
+        assert!(one.is_cancelled() && !other.is_cancelled() && !whole.is_cancelled());
+        let inner = other.of_part();
+        whole.cancel();
+        assert!(other.is_cancelled() && inner.is_cancelled() && whole.of_part().is_cancelled());
     }
 }

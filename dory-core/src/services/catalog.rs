@@ -294,6 +294,15 @@ impl Catalog {
         self.store.delete(key).await
     }
 
+    /// One server of the fleet; `None` if it never showed itself.
+    ///
+    /// # Errors
+    /// The store's; `Corrupt`.
+    pub async fn server(&self, name: &ServerName) -> Result<Option<ServerRecord>> {
+        let key = DocumentKey::parse(format!("servers/{name}.json"))?;
+        Ok(self.find_document::<ServerRecord>(&key).await?.map(|found| found.body))
+    }
+
     /// Every server of the fleet, by name.
     ///
     /// # Errors

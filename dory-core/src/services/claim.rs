@@ -51,6 +51,11 @@ impl Claim {
         quiet.iter().all(|quiet| self.0.contains(&format!("container {}", quiet.id)))
     }
 
+    /// The names.
+    pub(super) fn into_names(self) -> BTreeSet<String> {
+        self.0
+    }
+
     /// The claim as a label's value.
     pub(super) fn to_label(&self) -> String {
         self.0.iter().map(String::as_str).collect::<Vec<_>>().join("\n")

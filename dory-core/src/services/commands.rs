@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{Dory, noise};
@@ -13,13 +13,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ports::DocumentKey;
 
 /// The largest command that is read, in bytes. What is larger nobody of the fleet wrote.
-const LARGEST: u64 = 64 << 10;
-
-/// How long commands are kept: thirty days.
-const KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
+pub(super) const LARGEST: u64 = 64 << 10;
 
 /// The parts of a command in the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Part {
     Order,
     Claim,
@@ -36,7 +33,7 @@ impl Part {
         DocumentKey::parse(format!("commands/{server}/{id}{ending}"))
     }
 
-    fn of(key: &DocumentKey) -> Option<(ServerName, CommandId, Self)> {
+    pub(super) fn of(key: &DocumentKey) -> Option<(ServerName, CommandId, Self)> {
         let mut parts = key.as_str().strip_prefix("commands/")?.split('/');
         let (server, file) = (parts.next()?, parts.next()?);
         let (part, ending) = Self::ALL.iter().find(|(_, ending)| file.ends_with(ending))?;
@@ -54,13 +51,6 @@ pub struct CommandStatus {
     pub state: CommandState,
 }
 
-/// The commands of one server that nobody took yet.
-pub(crate) struct Inbox {
-    pub(crate) waiting: Vec<CommandId>,
-    /// What is no command, or cannot be one.
-    pub(crate) odd: Vec<DocumentKey>,
-}
-
 impl Dory {
     /// Asks a server to do something. It begins as soon as it looks into its mailbox.
     ///
@@ -68,8 +58,8 @@ impl Dory {
     /// `NotFound` for a server that has never shown itself; `Unsupported` in a fleet without a passphrase, where anybody
     /// who can write to the store could give orders; the store's.
     pub async fn send_command(&self, server: &ServerName, order: Order, by: &str) -> Result<FleetCommand> {
-        let servers = self.catalog.servers().await?;
-        if !servers.iter().any(|known| known.name == *server) {
+        if self.catalog.server(server).await?.is_none() {
+            let servers = self.catalog.servers().await?;
             let names: Vec<_> = servers.iter().map(|known| format!("`{}`", known.name)).collect();
             let known = if names.is_empty() { "none has shown itself yet".to_owned() } else { names.join(", ") };
             return Err(Error::new(ErrorKind::NotFound, "send a command to server", server.as_str(), "there is none")
@@ -85,6 +75,13 @@ impl Dory {
             expires_at: issued_at.checked_add(FleetCommand::LIFETIME).unwrap_or(Timestamp::MAX),
         };
         let sealed = SealedCommand::new(self.key_for_commands().await?, command)?;
+        let bytes = serde_json::to_vec_pretty(&sealed).map_or(0, |text| text.len() as u64);
+        // The envelope around it takes some too.
+        if bytes > LARGEST - 1024 {
+            let reason = format!("it takes {bytes} bytes, and {} are the most that a server reads", LARGEST - 1024);
+            return Err(Error::new(ErrorKind::InvalidInput, "send a command to server", server.as_str(), reason)
+                .with_hint("set what is so long with `dory edit`, or run the command on the server itself"));
+        }
         let key = Part::Order.key(server, sealed.command.id)?;
         let command = self.catalog.create_document(&key, sealed).await?.body.command;
         // It looks by itself too, a little later.
@@ -92,20 +89,6 @@ impl Dory {
             tracing::warn!(%server, %error, "the server could not be woken");
         }
         Ok(command)
-    }
-
-    /// Removes commands of this server that are older than a month.
-    ///
-    /// # Errors
-    /// The store's.
-    pub(crate) async fn trim_commands(&self) -> Result<()> {
-        let oldest = self.clock.now().checked_sub(KEPT).unwrap_or(Timestamp::MIN);
-        for stat in self.catalog.list_documents(&format!("commands/{}", self.config.server)).await? {
-            if Part::of(&stat.key).is_some_and(|(_, id, _)| id.made_at() < oldest) {
-                self.catalog.delete_document(&stat.key).await?;
-            }
-        }
-        Ok(())
     }
 
     /// Every command in the store, newest first, and how far each is. What nobody of the fleet wrote is left out.
@@ -127,22 +110,40 @@ impl Dory {
             if sealed.open(key, id, &server, sealed.command.issued_at).is_err() {
                 continue;
             }
-            let state = self.state_of(&sealed.command, &parts).await?;
+            let state = self.state_of(&sealed.command, Some(&parts)).await?;
             all.push(CommandStatus { command: sealed.command, state });
         }
         Ok(all)
     }
 
-    /// One command, and how far it is.
+    /// One command, and how far it is. Of all others only the names are read.
     ///
     /// # Errors
-    /// `NotFound`; the store's.
+    /// `NotFound`; `PermissionDenied` for one that nobody of the fleet wrote; the store's.
     pub async fn command(&self, id: CommandId) -> Result<CommandStatus> {
-        let found = self.commands().await?.into_iter().find(|status| status.command.id == id);
-        found.ok_or_else(|| {
+        let key = self.key_for_commands().await?;
+        let missing = || {
             Error::new(ErrorKind::NotFound, "find command", id.to_string(), "there is none of that id")
                 .with_hint("run `dory commands`")
-        })
+        };
+        let all = self.catalog.list_documents("commands").await?;
+        let server = all.iter().find_map(|stat| match Part::of(&stat.key) {
+            Some((server, of, Part::Order)) if of == id => Some(server),
+            _ => None,
+        });
+        let server = server.ok_or_else(missing)?;
+        let sealed = self.sealed_command(&server, id).await?.ok_or_else(missing)?;
+        sealed.open(key, id, &server, sealed.command.issued_at)?;
+        self.look_after(&sealed.command).await
+    }
+
+    /// How far a command is by now: reads what belongs to it, and nothing else.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn look_after(&self, command: &FleetCommand) -> Result<CommandStatus> {
+        let state = self.state_of(command, None).await?;
+        Ok(CommandStatus { command: command.clone(), state })
     }
 
     /// Takes a command back that its server has not begun.
@@ -163,44 +164,7 @@ impl Dory {
         }
     }
 
-    /// What waits for this server.
-    pub(crate) async fn inbox(&self) -> Result<Inbox> {
-        let mut waiting = BTreeMap::new();
-        let mut odd = Vec::new();
-        for stat in self.catalog.list_documents(&format!("commands/{}", self.config.server)).await? {
-            match Part::of(&stat.key) {
-                Some((_, id, Part::Order)) if stat.bytes <= LARGEST => {
-                    waiting.entry(id).or_insert(true);
-                }
-                Some((_, id, Part::Claim)) => {
-                    waiting.insert(id, false);
-                }
-                Some((_, _, Part::Progress | Part::Outcome)) => {}
-                _ => odd.push(stat.key),
-            }
-        }
-        let waiting = waiting.into_iter().filter_map(|(id, waits)| waits.then_some(id)).collect();
-        Ok(Inbox { waiting, odd })
-    }
-
-    /// Reads a command of this server that may be carried out, and claims it for `holder`; `None` where somebody else was
-    /// faster.
-    ///
-    /// # Errors
-    /// As for [`SealedCommand::open`]; the store's.
-    pub(crate) async fn claim_command(&self, id: CommandId, holder: &str) -> Result<Option<FleetCommand>> {
-        let key = self.key_for_commands().await?;
-        let Some(sealed) = self.sealed_command(&self.config.server, id).await? else { return Ok(None) };
-        let command = sealed.open(key, id, &self.config.server, self.clock.now())?.clone();
-        let claim = Claim { at: self.clock.now(), withdrawn_by: None, holder: Some(holder.to_owned()) };
-        match self.catalog.create_document(&Part::Claim.key(&self.config.server, id)?, claim).await {
-            Ok(_) => Ok(Some(command)),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    async fn sealed_command(&self, server: &ServerName, id: CommandId) -> Result<Option<SealedCommand>> {
+    pub(super) async fn sealed_command(&self, server: &ServerName, id: CommandId) -> Result<Option<SealedCommand>> {
         let found = self.catalog.find_document::<SealedCommand>(&Part::Order.key(server, id)?).await;
         match found {
             // What is damaged, or of another version, is no order.
@@ -212,30 +176,48 @@ impl Dory {
         }
     }
 
-    async fn state_of(&self, command: &FleetCommand, parts: &[Part]) -> Result<CommandState> {
+    /// How far a command is; `parts` are those that it has, where that is known.
+    async fn state_of(&self, command: &FleetCommand, parts: Option<&[Part]>) -> Result<CommandState> {
         let (server, id) = (&command.server, command.id);
-        if parts.contains(&Part::Outcome)
-            && let Some(found) = self.catalog.find_document::<CommandOutcome>(&Part::Outcome.key(server, id)?).await?
-        {
-            return Ok(CommandState::Over(found.body));
+        let may_have = |part| parts.is_none_or(|parts| parts.contains(&part));
+        // What is not begun is asked for most.
+        let claim = match may_have(Part::Claim) {
+            true => self.catalog.find_document::<Claim>(&Part::Claim.key(server, id)?).await?,
+            false => None,
+        };
+        let Some(claim) = claim.map(|found| found.body) else {
+            // Somebody may have removed the claim of one that is over.
+            return Ok(match self.outcome_of(server, id, may_have(Part::Outcome)).await? {
+                Some(outcome) => CommandState::Over(outcome),
+                None if self.clock.now() >= command.expires_at => CommandState::Expired,
+                None => CommandState::Waiting,
+            });
+        };
+        if let Some(by) = claim.withdrawn_by {
+            return Ok(CommandState::Withdrawn { by });
         }
-        if parts.contains(&Part::Claim)
-            && let Some(found) = self.catalog.find_document::<Claim>(&Part::Claim.key(server, id)?).await?
-        {
-            let claim = found.body;
-            if let Some(by) = claim.withdrawn_by {
-                return Ok(CommandState::Withdrawn { by });
-            }
-            let progress = match parts.contains(&Part::Progress) {
-                true => self.catalog.find_document::<String>(&Part::Progress.key(server, id)?).await?,
-                false => None,
-            };
-            return Ok(CommandState::Running { since: claim.at, progress: progress.map(|found| found.body) });
+        if let Some(outcome) = self.outcome_of(server, id, may_have(Part::Outcome)).await? {
+            return Ok(CommandState::Over(outcome));
         }
-        Ok(if self.clock.now() >= command.expires_at { CommandState::Expired } else { CommandState::Waiting })
+        let progress = if may_have(Part::Progress) { self.progress_of(server, id).await? } else { None };
+        Ok(CommandState::Running { since: claim.at, progress })
     }
 
-    async fn key_for_commands(&self) -> Result<&MasterKey> {
+    async fn outcome_of(&self, server: &ServerName, id: CommandId, may: bool) -> Result<Option<CommandOutcome>> {
+        if !may {
+            return Ok(None);
+        }
+        let found = self.catalog.find_document::<CommandOutcome>(&Part::Outcome.key(server, id)?).await?;
+        Ok(found.map(|found| found.body))
+    }
+
+    /// What a command said last.
+    pub(super) async fn progress_of(&self, server: &ServerName, id: CommandId) -> Result<Option<String>> {
+        let found = self.catalog.find_document::<String>(&Part::Progress.key(server, id)?).await?;
+        Ok(found.map(|found| found.body))
+    }
+
+    pub(super) async fn key_for_commands(&self) -> Result<&MasterKey> {
         self.open_fleet().await?.1.as_ref().ok_or_else(|| {
             let reason = "without a passphrase, whoever can write to the store could give orders";
             Error::new(ErrorKind::Unsupported, "use commands in", self.catalog.location(), reason)

@@ -6,7 +6,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Dory;
+use super::cancel::Cancel;
 use super::claim::is_in_use;
+use super::run_events::RunEvents;
 use crate::domain::backup::{Backup, PointChoice};
 use crate::domain::id::{BackupId, PointId, SnapshotId};
 use crate::domain::keep_rules::KeepRules;
@@ -125,25 +127,64 @@ impl Dory {
     /// # Errors
     /// `NotFound` if the backup is gone; `Conflict` while it belongs to another server; the store's and the engine's.
     pub async fn run_delete(&self, plan: &DeletePlan) -> Result<DeleteReport> {
-        self.run_deletion(RunKind::Delete, plan, None).await
+        self.run_delete_until(plan, &Cancel::new(), &RunEvents::ignored()).await
     }
 
-    /// As [`run_delete`](Self::run_delete), as a run of `kind`. With `rules`, nothing goes that they keep by now.
+    /// As [`run_delete`](Self::run_delete), until `cancel` says otherwise: what is gone then is gone, and what is not is
+    /// marked and goes with the next deletion.
+    ///
+    /// # Errors
+    /// As for [`run_delete`](Self::run_delete); `Cancelled`.
+    pub(crate) async fn run_delete_until(
+        &self,
+        plan: &DeletePlan,
+        cancel: &Cancel,
+        events: &RunEvents,
+    ) -> Result<DeleteReport> {
+        self.run_deletion(RunKind::Delete, plan, None, cancel, events).await
+    }
+
+    /// Deletes as a run of `kind`. With `rules`, nothing goes that they keep by now.
     pub(super) async fn run_deletion(
         &self,
         kind: RunKind,
         plan: &DeletePlan,
         rules: Option<&KeepRules>,
+        cancel: &Cancel,
+        events: &RunEvents,
     ) -> Result<DeleteReport> {
+        cancel.or(async { Ok(()) }).await?;
         let run = self.begin_run(kind)?;
-        let result = self.delete(kind, plan, rules).await;
+        run.listening(events);
+        let result = self.delete(kind, plan, rules, cancel).await;
         let point = plan.points.first().filter(|_| !plan.whole).map(|point| point.id);
         self.end_run(&run, &plan.backup, point, true, result.as_ref().err()).await;
         result
     }
 
-    async fn delete(&self, kind: RunKind, plan: &DeletePlan, rules: Option<&KeepRules>) -> Result<DeleteReport> {
+    async fn delete(
+        &self,
+        kind: RunKind,
+        plan: &DeletePlan,
+        rules: Option<&KeepRules>,
+        cancel: &Cancel,
+    ) -> Result<DeleteReport> {
         let backup = self.catalog.backup(&plan.backup).await?;
+        self.check_owned(&backup)?;
+        let marks = self.mark_deleting(plan, rules).await?;
+        // The mark keeps new runs away; one that began before it is seen here.
+        if let Err(error) = self.refuse_beside_a_run(&plan.backup).await {
+            self.take_back(&plan.backup, &marks).await?;
+            return Err(error);
+        }
+        if plan.whole { self.delete_whole(plan).await } else { self.delete_points(kind, plan, &backup, cancel).await }
+    }
+
+    /// Refuses what only a backup's own server may do.
+    ///
+    /// # Errors
+    /// `Conflict`, naming that server.
+    pub(crate) fn check_owned(&self, backup: &Backup) -> Result<()> {
         if backup.server != self.config.server {
             let reason = format!("it belongs to server `{}`, and this is `{}`", backup.server, self.config.server);
             return Err(Error::new(ErrorKind::Conflict, "delete backup", &backup.name, reason).with_hint(format!(
@@ -151,13 +192,7 @@ impl Dory {
                 backup.id, self.config.server
             )));
         }
-        let marks = self.mark_deleting(plan, rules).await?;
-        // The mark keeps new runs away; one that began before it is seen here.
-        if let Err(error) = self.refuse_beside_a_run(&plan.backup).await {
-            self.take_back(&plan.backup, &marks).await?;
-            return Err(error);
-        }
-        if plan.whole { self.delete_whole(plan).await } else { self.delete_points(kind, plan, &backup).await }
+        Ok(())
     }
 
     /// Writes into the catalog that what `plan` says is being deleted.
@@ -237,7 +272,13 @@ impl Dory {
     }
 
     /// Pruning frees what earlier deletions left marked, so it looks into every engine's repository.
-    async fn delete_points(&self, kind: RunKind, plan: &DeletePlan, backup: &Backup) -> Result<DeleteReport> {
+    async fn delete_points(
+        &self,
+        kind: RunKind,
+        plan: &DeletePlan,
+        backup: &Backup,
+        cancel: &Cancel,
+    ) -> Result<DeleteReport> {
         let going = |point: &RestorePoint| plan.points.iter().any(|doomed| doomed.id == point.id);
         let (mut freed, mut later) = (0, 0);
         for engine in backup.engines.iter().copied() {
@@ -253,10 +294,10 @@ impl Dory {
             // Another engine's are not there, which is no error.
             snapshots.extend(plan.unrecorded.iter().cloned());
             let reader = self.open_reader(backup, engine).await?;
-            let removed = async {
+            let removed = cancel.or(async {
                 reader.repository().forget(&snapshots).await?;
                 reader.repository().prune().await
-            };
+            });
             let removed = removed.await;
             reader.close().await;
             let removed = removed?;

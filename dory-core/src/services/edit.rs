@@ -62,9 +62,14 @@ impl Dory {
         let touches_hooks = backup.hooks.is_some() || edit.policy.hooks != HookOverrides::default();
         // Names and words can be changed by who does not know the passphrase.
         let key = if touches_hooks { self.open_fleet().await?.1.as_ref() } else { None };
+        let now = self.clock.now();
         let change = |backup: &mut Backup| {
             let hooks = edited_hooks(edit, backup, key)?;
             apply(edit, by_label, backup);
+            if edit.policy.schedule.is_some() {
+                // What a new schedule would have meant for the time before is nothing to make up for.
+                backup.turns.end(now);
+            }
             backup.hooks = sealed(hooks, backup, key)?;
             if edit.policy == PolicyOverrides::default() {
                 return Ok(());
@@ -135,15 +140,7 @@ impl Dory {
             }
             container => container?,
         };
-        let backups = self.catalog.backups().await?.backups;
-        let id = match self.backup_of(&container, &backups)? {
-            Some(backup) => backup.id.clone(),
-            None => {
-                let id = self.id_for_new(&container, &backups)?;
-                self.create_or_meet(&id, &container, self.clock.now()).await?;
-                id
-            }
-        };
+        let id = self.record_for(&container).await?;
         self.set_marked(&id, marked).await
     }
 

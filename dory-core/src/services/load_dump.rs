@@ -82,7 +82,7 @@ impl Dory {
         events: &RunEvents,
     ) -> Result<DumpLoadOutcome> {
         let run = self.begin_run(RunKind::Restore)?;
-        let events = &run.log.listening(events);
+        let events = &run.listening(events);
         events.phase(Phase::Prepare);
         let prepare = async {
             self.open_fleet().await?;

@@ -2,6 +2,7 @@
 //!
 //! [`Dory`] holds the ports and the settings; each file adds the methods of one use case.
 
+mod adoption;
 mod backup;
 mod cancel;
 mod catalog;
@@ -18,6 +19,7 @@ mod half_restored;
 mod helper;
 mod hook_command;
 mod hooks;
+mod inbox;
 mod init;
 mod intact;
 mod inventory;
@@ -26,7 +28,9 @@ mod load_dump;
 mod load_dump_plan;
 mod lookout;
 mod mount_state;
+mod needs;
 mod passes;
+mod policy_sources;
 mod prune;
 mod read;
 mod restore;
@@ -35,12 +39,15 @@ mod restore_prepare;
 mod run_events;
 mod run_log;
 mod run_record;
+mod runs;
+mod schedules;
 mod settle;
 mod settled;
 mod starting;
 mod stop_window;
 mod suspect;
 mod timetable;
+mod verify;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -59,6 +66,7 @@ use crate::ports::{
     BackupEngine, CatalogStore, Clock, ContainerRuntime, Doorbell, HelperMount, HelperNetwork, RepositorySpec,
 };
 
+pub use adoption::AdoptionPlan;
 pub use backup::{BackupReport, BackupRequest, History};
 pub use cancel::Cancel;
 pub(crate) use catalog::FoundDocument;
@@ -77,12 +85,18 @@ pub use keys::RepositoryKey;
 pub use load_dump::DumpLoadOutcome;
 pub use load_dump_plan::{DumpChoice, DumpLoadPlan, LoadedBy};
 pub use mount_state::MountState;
+pub(crate) use needs::RunNeeds;
+pub use policy_sources::{PolicyOverview, PolicySource, PolicyValue};
 pub use prune::{PointVerdict, PrunePlan};
 pub use restore::RestoreOutcome;
 pub use restore_plan::{MapTarget, MountMap, MountRestore, RestoreChoice, RestorePlan};
 pub use run_events::{Phase, RunEvent, RunEvents};
+pub(crate) use run_log::lines_of;
+pub use runs::{RunFilter, RunList, RunTrace};
+pub use schedules::{ScheduleChange, ScheduleOverview, ScheduleSource};
 pub use settled::{Settled, SettledContainer, Standing};
 pub use timetable::{Timetable, TimetableEntry};
+pub use verify::{VerifyChoice, VerifyOutcome, VerifyPlan};
 
 /// One Dory: one server of a fleet, with one container runtime and one store.
 ///

@@ -6,7 +6,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::Dory;
+use super::cancel::Cancel;
 use super::delete::{DeletePlan, DeleteReport, doomed};
+use super::run_events::RunEvents;
 use crate::domain::backup::Backup;
 use crate::domain::id::{BackupId, PointId, SnapshotId};
 use crate::domain::keep_rules::KeepRules;
@@ -88,7 +90,20 @@ impl Dory {
     /// # Errors
     /// As for [`run_delete`](Self::run_delete); `Conflict` where a point that was to go stays by now, and then none goes.
     pub async fn run_prune(&self, plan: &PrunePlan) -> Result<DeleteReport> {
-        self.run_deletion(RunKind::Prune, &plan.delete, Some(&plan.rules)).await
+        self.run_prune_until(plan, &Cancel::new(), &RunEvents::ignored()).await
+    }
+
+    /// As [`run_prune`](Self::run_prune), until `cancel` says otherwise.
+    ///
+    /// # Errors
+    /// As for [`run_prune`](Self::run_prune); `Cancelled`.
+    pub(crate) async fn run_prune_until(
+        &self,
+        plan: &PrunePlan,
+        cancel: &Cancel,
+        events: &RunEvents,
+    ) -> Result<DeleteReport> {
+        self.run_deletion(RunKind::Prune, &plan.delete, Some(&plan.rules), cancel, events).await
     }
 
     /// What becomes of each point of a backup by `rules`, at this moment.
@@ -151,16 +166,17 @@ impl Dory {
         Ok(PrunePlan { name: backup.name.clone(), rules, points, delete })
     }
 
-    /// The rules of a backup whose container says by a label what the catalog leaves open. A container that cannot be
-    /// asked, or whose label makes no sense, says nothing: then more stays, never less.
+    /// The rules of a backup whose container says by a label what the catalog leaves open. One that is gone, or that
+    /// cannot be asked, said so before; one whose label makes no sense says nothing: then more stays, never less.
     async fn keep_rules_of(&self, backup: &Backup) -> KeepRules {
         if let Some(rules) = &backup.policy.keep {
             return rules.clone();
         }
-        let Ok(runtime) = self.runtime() else { return KeepRules::default() };
-        let Ok(all) = runtime.list_containers().await else { return KeepRules::default() };
-        let own = all.iter().find(|container| self.is_made_from(backup, container));
-        let by_label = own.and_then(|container| PolicyOverrides::from_labels(&container.labels).ok());
+        let before = || backup.label_rules.keep.clone().unwrap_or_default();
+        let Ok(runtime) = self.runtime() else { return before() };
+        let Ok(all) = runtime.list_containers().await else { return before() };
+        let Some(own) = all.iter().find(|container| self.is_made_from(backup, container)) else { return before() };
+        let by_label = PolicyOverrides::from_labels(&own.labels).ok();
         by_label.and_then(|policy| policy.keep).unwrap_or_default()
     }
 

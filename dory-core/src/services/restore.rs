@@ -60,8 +60,13 @@ impl RestoreOutcome {
     /// Whether all that was asked for was done, with nobody writing in between.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        let disturbed = self.warnings.iter().any(|warning| warning.kind == WarningKind::WriterStarted);
-        self.containers_down.is_none() && self.guardian_lost.is_none() && !disturbed
+        self.containers_down.is_none() && self.guardian_lost.is_none() && !self.was_disturbed()
+    }
+
+    /// Whether somebody wrote to the data meanwhile.
+    #[must_use]
+    pub fn was_disturbed(&self) -> bool {
+        self.warnings.iter().any(|warning| warning.kind == WarningKind::WriterStarted)
     }
 
     /// The command that brings back what was there before, where a safety point holds it.
@@ -114,7 +119,7 @@ impl Dory {
         events: &RunEvents,
     ) -> Result<RestoreOutcome> {
         let run = self.begin_run(RunKind::Restore)?;
-        let events = &run.log.listening(events);
+        let events = &run.listening(events);
         events.phase(Phase::Prepare);
         let Prepared { mut planned, source, safety, helper } = self.prepare_restore(choice, &run, cancel).await?;
         let armed = async {

@@ -10,9 +10,10 @@ use super::hooks::HookReport;
 use super::mount_state::MountState;
 use crate::domain::event::{Progress, Warning};
 use crate::domain::hook::HookMoment;
-use crate::domain::id::{ContainerName, DumpName};
+use crate::domain::id::{ContainerName, DumpName, RunId};
 use crate::domain::policy::StopMode;
 use crate::domain::restore_point::PointDump;
+use crate::domain::run::RunKind;
 use crate::error::ErrorRecord;
 use crate::ports::{EngineEvent, Events};
 
@@ -20,6 +21,13 @@ use crate::ports::{EngineEvent, Events};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "event")]
 pub enum RunEvent {
+    /// The run began.
+    Began {
+        /// Names it.
+        run: RunId,
+        /// What it does.
+        kind: RunKind,
+    },
     /// A part of the run began.
     Phase {
         /// Which.
@@ -117,6 +125,8 @@ pub enum Phase {
     Write,
     /// The engine brings back what a failed restore had overwritten.
     RollBack,
+    /// The engine checks what is kept.
+    Verify,
     /// The catalog is written.
     Record,
 }
@@ -136,6 +146,7 @@ impl Phase {
             Self::Safeguard => "keeping what is there now",
             Self::Write => "restoring",
             Self::RollBack => "rolling back",
+            Self::Verify => "checking what is kept",
             Self::Record => "recording",
         }
     }

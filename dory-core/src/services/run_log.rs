@@ -36,11 +36,14 @@ impl RunLog {
     }
 }
 
-fn lines_of(event: &RunEvent) -> Vec<String> {
+/// What a run's log tells of an event.
+pub(crate) fn lines_of(event: &RunEvent) -> Vec<String> {
     let line = match event {
         RunEvent::Phase { phase } => phase.as_str().to_owned(),
         RunEvent::Founded { store } => format!("{store} held nothing and was set up"),
-        RunEvent::Quieting { mode: StopMode::None, .. } | RunEvent::Progress(_) => return Vec::new(),
+        RunEvent::Quieting { mode: StopMode::None, .. } | RunEvent::Progress(_) | RunEvent::Began { .. } => {
+            return Vec::new();
+        }
         RunEvent::Quieting { container, mode: StopMode::Stop } => format!("stopping {container}"),
         RunEvent::Quieting { container, mode: StopMode::Pause } => format!("pausing {container}"),
         RunEvent::Resumed { container } => format!("{container} runs again"),

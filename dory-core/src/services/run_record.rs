@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::run_events::{RunEvent, RunEvents};
 use super::run_log::RunLog;
 use super::{Dory, noise};
 use crate::domain::id::{BackupId, PointId, RunId};
@@ -19,6 +20,14 @@ pub(super) struct RunStart {
     started: Duration,
     /// What its record will tell.
     pub(super) log: RunLog,
+}
+
+impl RunStart {
+    /// Tells `events` that it began, and passes on what happens to it from now on, with a line in its log about each.
+    pub(super) fn listening(&self, events: &RunEvents) -> RunEvents {
+        events.send(RunEvent::Began { run: self.id, kind: self.kind });
+        self.log.listening(events)
+    }
 }
 
 impl Dory {

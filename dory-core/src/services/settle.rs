@@ -228,8 +228,8 @@ enum Verdict {
 
 /// What the labels tell of a run; `None` for one that the catalog keeps no record of.
 fn settled_by_labels(run: RunId, labels: &BTreeMap<String, String>) -> Option<Settled> {
-    let kind = [RunKind::Backup, RunKind::Restore, RunKind::Delete, RunKind::Prune];
-    let kind = kind.into_iter().find(|kind| labels.get(label::KIND).is_some_and(|word| word == kind.as_str()))?;
+    let kind =
+        RunKind::ALL.into_iter().find(|kind| labels.get(label::KIND).is_some_and(|word| word == kind.as_str()))?;
     let backup = BackupId::parse(labels.get(label::BACKUP)?).ok()?;
     Some(Settled {
         run,

@@ -90,7 +90,7 @@ impl Settled {
     fn remedy(&self, down: &[&str]) -> String {
         let again = match self.kind {
             RunKind::Backup => format!("run `dory backup` for it again; the record is run {}", self.run),
-            RunKind::Restore | RunKind::Delete | RunKind::Prune => {
+            RunKind::Restore | RunKind::Delete | RunKind::Prune | RunKind::Verify => {
                 format!("run the same `dory {}` again; the record is run {}", self.kind.as_str(), self.run)
             }
         };

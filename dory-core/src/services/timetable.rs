@@ -4,9 +4,11 @@ use jiff::Timestamp;
 
 use super::Dory;
 use super::inventory::policy_from_labels;
-use crate::domain::id::ContainerName;
+use crate::domain::backup::Backup;
+use crate::domain::id::{BackupId, ContainerName};
 use crate::domain::policy::marked_by_label;
 use crate::domain::schedule::Schedule;
+use crate::domain::turns::Turns;
 use crate::error::{Error, Result};
 
 /// What this server backs up by itself.
@@ -27,13 +29,17 @@ pub struct TimetableEntry {
     pub subject: String,
     /// When.
     pub schedule: Schedule,
-    /// What was due up to then is over: its last backup was begun then, or it came into being.
+    /// What was due up to then is over: its last point is from then, its turn failed for good, or it came into being.
     pub since: Timestamp,
+    /// What its backup remembers of its schedule.
+    pub turns: Turns,
+    /// The backup that holds its data.
+    pub backup: Option<BackupId>,
 }
 
 impl Dory {
     /// What this server backs up by itself: the containers with a schedule, of the catalog or of a label, that nobody took
-    /// out with `dory unmark` or `dory.backup=false`.
+    /// out with `dory unmark` or `dory.backup=false`, and whose schedule nobody paused.
     ///
     /// # Errors
     /// The runtime's and the store's.
@@ -48,12 +54,16 @@ impl Dory {
                 let known = self.backup_of(&container, &backups)?;
                 let marked = known.as_ref().and_then(|known| known.marked).or(marked_by_label);
                 let by_catalog = known.as_ref().map(|known| known.policy.clone()).unwrap_or_default();
-                let schedule = by_catalog.or(by_label).into_policy().schedule.filter(|_| marked != Some(false));
+                let turns = known.as_ref().map(|known| known.turns.clone()).unwrap_or_default();
+                let wanted = marked != Some(false) && turns.paused_since.is_none();
+                let schedule = by_catalog.or(by_label).into_policy().schedule.filter(|_| wanted);
                 Ok(schedule.map(|schedule| TimetableEntry {
                     container: container.name.clone(),
                     subject: known.as_ref().map_or_else(|| container.name.to_string(), |known| known.id.to_string()),
                     schedule,
-                    since: known.and_then(|known| known.last_attempt_at).unwrap_or(container.created_at),
+                    since: known.as_ref().and_then(|known| known.turns_over_until()).unwrap_or(container.created_at),
+                    turns,
+                    backup: known.map(|known| known.id.clone()),
                 }))
             };
             match entry() {
@@ -62,5 +72,17 @@ impl Dory {
             }
         }
         Ok(table)
+    }
+
+    /// Notes that what was due of a backup up to `moment` is over, though it has no point from then: it failed for good.
+    ///
+    /// # Errors
+    /// `NotFound`; the store's.
+    pub(crate) async fn end_turn(&self, backup: &BackupId, moment: Timestamp) -> Result<()> {
+        let end = |backup: &mut Backup| {
+            backup.turns.end(moment);
+            Ok(())
+        };
+        self.catalog.update_backup(backup, end).await.map(drop)
     }
 }

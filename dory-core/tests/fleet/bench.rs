@@ -33,6 +33,8 @@ pub(super) struct Running {
     news: Arc<Mutex<Vec<String>>>,
     told: Arc<Notify>,
     ended: JoinHandle<Result<()>>,
+    /// Threads of its own, where it can be killed with all that it does.
+    process: Option<tokio::runtime::Runtime>,
 }
 
 impl Running {
@@ -43,6 +45,20 @@ impl Running {
     /// One of a fleet that has a passphrase, and so can take commands.
     pub(super) fn with_passphrase(world: &World) -> Self {
         Self::of(world.dory(), SchedulerLimits::default())
+    }
+
+    /// The same, with limits.
+    pub(super) fn with_passphrase_and(world: &World, limits: SchedulerLimits) -> Self {
+        Self::of(world.dory(), limits)
+    }
+
+    /// The same, in threads of its own: [`kill_at_once`](Self::kill_at_once) lets nothing of it go on.
+    pub(super) fn as_process(world: &World) -> Self {
+        let process = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let entered = process.enter();
+        let running = Self::of(world.dory(), SchedulerLimits::default());
+        drop(entered);
+        Self { process: Some(process), ..running }
     }
 
     pub(super) fn with(world: &World, limits: SchedulerLimits) -> Self {
@@ -60,7 +76,7 @@ impl Running {
         });
         let its = cancel.clone();
         let ended = tokio::spawn(async move { server.run(&its).await });
-        Self { cancel, news, told, ended }
+        Self { cancel, news, told, ended, process: None }
     }
 
     /// What it told until now.
@@ -96,6 +112,11 @@ impl Running {
                 () = tokio::time::sleep(STEP.1) => world.clock.advance(STEP.0),
             }
         }
+    }
+
+    /// Ends it and all that it does, wherever each is, as a kill of its process does.
+    pub(super) fn kill_at_once(self) {
+        self.process.unwrap().shutdown_background();
     }
 
     /// Ends it as a kill does: nothing is given back.

@@ -22,7 +22,8 @@ async fn serving() -> (World, Running, Dory) {
 }
 
 fn backup(container: &str) -> Order {
-    Order::Backup { container: container.into(), name: Some("asked for".into()), description: None }
+    let how = Box::default();
+    Order::Backup { container: container.into(), name: Some("asked for".into()), description: None, how }
 }
 
 async fn ask(asker: &Dory, order: Order) -> FleetCommand {
@@ -159,5 +160,40 @@ async fn a_server_that_was_never_seen_is_refused() {
     let error = asker.send_command(&"elsewhere".parse().unwrap(), backup("db"), "ada").await.unwrap_err();
     assert_eq!((error.kind(), error.subject()), (ErrorKind::NotFound, "elsewhere"));
     assert!(error.hint().unwrap().contains("`server-1`"), "{error:?}");
+    server.end().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_one_command_reads_what_belongs_to_it_and_nothing_else() {
+    let (world, server, asker) = serving().await;
+    for _ in 0..3 {
+        ask(&asker, Order::Mark { container: "db".into(), marked: true }).await;
+    }
+    server.tells(&world, "over", 3).await;
+    server.end().await.unwrap();
+    let command = ask(&asker, backup("db")).await;
+    world.journal.clear();
+    assert_eq!(asker.look_after(&command).await.unwrap().state, CommandState::Waiting);
+    let calls = world.journal.only(&["catalog get", "catalog list", "catalog create", "catalog replace"]);
+    assert!(
+        calls.iter().all(|call| call.contains("catalog get") && call.contains(&command.id.to_string())),
+        "{calls:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_no_server_would_read_is_refused_before_it_is_sent() {
+    let (world, server, asker) = serving().await;
+    let how = dory_core::domain::command::BackupHow {
+        policy: dory_core::domain::policy::PolicyOverrides {
+            exclude: Some(vec!["x".repeat(1 << 16)]),
+            ..Default::default()
+        },
+        ..Default::default()
+    };
+    let order = Order::Backup { container: "db".into(), name: None, description: None, how: Box::new(how) };
+    let error = asker.send_command(asker.server(), order, "ada").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert!(!world.catalog.keys().iter().any(|key| key.starts_with("commands/")), "nothing was written");
     server.end().await.unwrap();
 }

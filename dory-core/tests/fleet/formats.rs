@@ -1,14 +1,21 @@
 //! The fleet's documents, to the byte: servers of several versions share a store.
 
-use dory_core::domain::command::{FleetCommand, Order, SealedCommand};
-use dory_core::domain::id::CommandId;
+use std::fmt::Debug;
+
+use dory_core::domain::command::{BackupHow, CommandOutcome, FleetCommand, Order, SealedCommand, Shortfall};
+use dory_core::domain::id::{CommandId, RunId};
 use dory_core::domain::keys::MasterKey;
 use dory_core::domain::lease::Lease;
+use dory_core::domain::ledger::{CommandLedger, SealedLedger};
+use dory_core::domain::policy::{PolicyOverrides, StopMode};
+use dory_core::domain::run::{LiveRun, RunKind};
 use dory_core::domain::secret::Secret;
 use dory_core::domain::server::{NextRun, Ping, ServerRecord};
+use dory_core::{ErrorKind, ErrorRecord};
 use dory_testkit::World;
 use jiff::Timestamp;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::bench::dory;
 
@@ -62,27 +69,109 @@ async fn a_server_document() {
     assert_eq!(dory(&world).catalog().servers().await.unwrap(), [record]);
 }
 
-#[test]
-fn a_command_document() {
-    let command = FleetCommand {
+fn key() -> MasterKey {
+    MasterKey::derive(&Secret::new("correct horse"), "01ARZ3NDEKTSV4RRFFQ69G5FAV").unwrap()
+}
+
+fn command(order: Order) -> FleetCommand {
+    FleetCommand {
         id: CommandId::parse("01K9ZZZZZZZZZZZZZZZZZZZZZA").unwrap(),
         server: "alpha".parse().unwrap(),
-        order: Order::Restore {
-            backup: "shop-db-1-4f1c4f1c4f1c".parse().unwrap(),
-            point: "01K9ZZZZZZZZZZZZZZZZZZZZZZ".to_owned().try_into().unwrap(),
-            into: Some("shop-db-copy".into()),
-            maps: vec!["/data=/other".into()],
-            safety: true,
-        },
+        order,
         by: "ada@docker-2".into(),
         issued_at: at("2026-11-23T04:10:00Z"),
         expires_at: at("2026-11-24T04:10:00Z"),
-    };
-    let key = MasterKey::derive(&Secret::new("correct horse"), "01ARZ3NDEKTSV4RRFFQ69G5FAV").unwrap();
-    let sealed = SealedCommand::new(&key, command).unwrap();
-    // The seal is HMAC-SHA256 over the command's compact JSON: it changes with the format, and servers must not disagree.
-    let golden = golden("command-1.json").replace("SEAL", &sealed.seal);
-    assert_eq!(written(1, &sealed), golden);
+    }
+}
+
+/// The golden file holds `SEAL` in the seal's place: it is HMAC-SHA256 over the compact JSON, which changes with the
+/// format, and servers must not disagree.
+fn check_sealed<T: Serialize + DeserializeOwned + PartialEq + Debug>(name: &str, counter: u64, sealed: &T, seal: &str) {
+    let golden = golden(name).replace("SEAL", seal);
+    assert_eq!(written(counter, sealed), golden);
     let read: serde_json::Value = serde_json::from_str(&golden).unwrap();
-    assert_eq!(serde_json::from_value::<SealedCommand>(read["body"].clone()).unwrap(), sealed);
+    assert_eq!(serde_json::from_value::<T>(read["body"].clone()).unwrap(), *sealed);
+}
+
+#[test]
+fn a_command_document() {
+    let restore = command(Order::Restore {
+        backup: "shop-db-1-4f1c4f1c4f1c".parse().unwrap(),
+        point: "01K9ZZZZZZZZZZZZZZZZZZZZZZ".to_owned().try_into().unwrap(),
+        into: Some("shop-db-copy".into()),
+        maps: vec!["/data=/other".into()],
+        safety: true,
+        delete_extra: false,
+    });
+    let sealed = SealedCommand::new(&key(), restore).unwrap();
+    check_sealed("command-1.json", 1, &sealed, &sealed.seal);
+
+    let how = Box::new(BackupHow {
+        policy: PolicyOverrides {
+            stop: Some(StopMode::Pause),
+            exclude: Some(vec!["cache/**".into()]),
+            ..PolicyOverrides::default()
+        },
+        no_hooks: true,
+        continue_backup: Some("shop-db-1-4f1c4f1c4f1c".parse().unwrap()),
+        ..BackupHow::default()
+    });
+    let name = Some("before the reload".to_owned());
+    let backup = command(Order::Backup { container: "shop-db-1".into(), name, description: None, how });
+    let sealed = SealedCommand::new(&key(), backup).unwrap();
+    check_sealed("command-1-backup.json", 1, &sealed, &sealed.seal);
+}
+
+#[test]
+fn a_ledger_document() {
+    let ledger = CommandLedger {
+        server: "alpha".parse().unwrap(),
+        holder: "0123456789abcdef0123".into(),
+        since: at("2026-11-01T00:00:00Z"),
+        taken: [(CommandId::parse("01K9ZZZZZZZZZZZZZZZZZZZZZA").unwrap(), at("2026-11-24T04:10:00Z"))].into(),
+    };
+    let sealed = SealedLedger::new(&key(), ledger).unwrap();
+    check_sealed("ledger-1.json", 3, &sealed, &sealed.seal);
+}
+
+#[test]
+fn a_document_of_a_run_under_way() {
+    let live = LiveRun {
+        id: RunId::parse("01K9ZZZZZZZZZZZZZZZZZZZZZY").unwrap(),
+        server: "alpha".parse().unwrap(),
+        kind: RunKind::Backup,
+        what: "back up shop-db-1".into(),
+        started_at: at("2026-11-23T04:50:00Z"),
+        at: at("2026-11-23T04:50:05Z"),
+        progress: "stopping shop-db-1".into(),
+        lines_before: 0,
+        log: vec!["preparing".into(), "stopping shop-db-1".into()],
+    };
+    check_sealed("live-run-1.json", 2, &live, "");
+}
+
+#[test]
+fn an_outcome_document() {
+    let error = ErrorRecord {
+        kind: ErrorKind::ContainerDown,
+        operation: "start container".into(),
+        subject: "shop-db-1".into(),
+        reason: "it does not run".into(),
+        hint: None,
+        causes: Vec::new(),
+    };
+    let outcome = CommandOutcome {
+        at: at("2026-11-23T04:51:00Z"),
+        run: Some(RunId::parse("01K9ZZZZZZZZZZZZZZZZZZZZZY").unwrap()),
+        point: Some("01K9ZZZZZZZZZZZZZZZZZZZZZZ".to_owned().try_into().unwrap()),
+        words: "made point 01K9ZZZZZZZZZZZZZZZZZZZZZZ of shop-db-1-4f1c4f1c4f1c".into(),
+        error: None,
+        shortfalls: vec![
+            Shortfall::LostData { warnings: 3 },
+            Shortfall::Suspect,
+            Shortfall::ContainerDown { error },
+            Shortfall::GuardianLost { reason: "somebody removed it".into() },
+        ],
+    };
+    check_sealed("outcome-1.json", 1, &outcome, "");
 }

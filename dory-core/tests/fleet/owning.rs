@@ -139,3 +139,31 @@ async fn a_server_settles_what_breaks_off_while_it_serves() {
     server.end().await.unwrap();
     world.assert_tidy();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_never_answers_ends_a_server_before_another_may_take_over() {
+    let world = world();
+    let first = Running::start(&world);
+    first.tells(&world, "serving", 1).await;
+    let before = world.clock.port().monotonic();
+    let hold = world.faults.catalog.hold_next("replace");
+    let error = first.ends(&world).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+    let lasted = world.clock.port().monotonic() - before;
+    assert!((30..60).contains(&lasted.as_secs()), "{lasted:?}");
+    drop(hold);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_never_answers_takes_nobodys_name() {
+    let world = world();
+    let first = Running::start(&world);
+    first.tells(&world, "serving", 1).await;
+    let beat = record(&world).await.lease.beat;
+    let mut hold = world.faults.runtime.hold_next("info");
+    super::bench::let_pass(&world, std::time::Duration::from_secs(120)).await;
+    hold.reached().await;
+    assert!(record(&world).await.lease.beat >= beat + 6, "it goes on showing that it lives");
+    drop(hold);
+    first.end().await.unwrap();
+}

@@ -1,5 +1,6 @@
 //! The use cases, on fakes of every port: real files in temporary folders, no Docker, no store.
 
+mod adopting;
 mod backing_up;
 mod bench;
 mod catalog_calls;

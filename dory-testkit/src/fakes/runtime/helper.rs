@@ -11,6 +11,7 @@ use dory_core::ports::{Clock, HelperInfo, HelperNetwork, HelperRole, HelperSourc
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::super::FakeClock;
@@ -128,6 +129,8 @@ pub(super) struct Launch<'a> {
     /// Kills it once it has written so many bytes.
     pub(super) die_after: Option<u64>,
     pub(super) clock: FakeClock,
+    /// Where it runs: it outlives the threads of whoever launched it.
+    pub(super) threads: Option<Handle>,
 }
 
 /// The code of what was killed.
@@ -136,13 +139,13 @@ const KILLED: i32 = 137;
 impl HelperRecord {
     /// Runs a program in a task of its own until it ends or is killed, and again while it is kept.
     pub(super) fn launch(launch: Launch<'_>) -> (Self, HostPipes) {
-        let Launch { info, spec, program, view, mut die_after, clock } = launch;
+        let Launch { info, spec, program, view, mut die_after, clock, threads } = launch;
         let control = Arc::<Control>::default();
         let (ending, ended) = watch::channel(None);
         let (host, mut pipes) = pipes();
         let its_control = Arc::clone(&control);
         let mut kill = control.kills.subscribe();
-        tokio::spawn(async move {
+        threads.unwrap_or_else(Handle::current).spawn(async move {
             let mut silent: Option<DuplexStream> = None;
             loop {
                 let code = live(&program, view.clone(), pipes, die_after.take(), &mut kill).await;

@@ -301,6 +301,7 @@ impl State {
             view: HelperView::new(spec, own_folder, mounts),
             die_after: self.kill_after_output.take(),
             clock: self.clock.clone(),
+            threads: self.threads.clone(),
         });
         self.helpers.retain(|helper| !helper.is_named(&spec.name));
         self.helpers.push(record);

@@ -38,6 +38,8 @@ pub(super) struct State {
     pub(super) folder: PathBuf,
     pub(super) journal: Journal,
     pub(super) clock: FakeClock,
+    /// The threads that the engine was made in, where there were any: what runs on it is no part of whoever uses it.
+    pub(super) threads: Option<tokio::runtime::Handle>,
     ids: u64,
 }
 
@@ -116,6 +118,7 @@ impl State {
             folder: folder.to_path_buf(),
             journal: journal.clone(),
             clock: clock.clone(),
+            threads: tokio::runtime::Handle::try_current().ok(),
             ids: 0,
         }
     }
