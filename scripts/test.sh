@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything CI runs: formatting, lints, layers, docs, and every test, live parts included.
-# What is not on this machine is skipped and says so; DORY_REQUIRE=docker,dockerd,mount,servers,stunnel,duplicity,restic,gcs,s3 makes that a failure.
+# What is not on this machine is skipped and says so; DORY_REQUIRE=docker,dockerd,mount,servers,stunnel,duplicity,restic,gcs,s3,smtp makes that a failure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -17,7 +17,7 @@ cargo fmt --all --check
 
 step "layers: the core alone knows no container engine and no cloud, and never a frontend"
 alone=$(cargo tree -p dory-core --no-default-features -e normal --prefix none)
-if grep -E '^(bollard|object_store|reqwest|rustic_core|hyper) ' <<<"$alone"; then
+if grep -E '^(bollard|object_store|reqwest|rustic_core|hyper|lettre) ' <<<"$alone"; then
     echo "dory-core without features depends on the above: put it behind a feature" >&2
     exit 1
 fi
@@ -34,7 +34,7 @@ cargo deny --offline --log-level error check licenses bans sources
 
 step "lints"
 cargo clippy --workspace --all-targets --quiet -- -D warnings
-for feature in docker duplicity object-store restic; do
+for feature in docker duplicity email object-store restic webhook; do
     cargo clippy -p dory-core --no-default-features --features "$feature" --quiet -- -D warnings
 done
 

@@ -2,6 +2,7 @@
 
 mod fleet;
 mod policy;
+mod report;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,6 +15,7 @@ pub use self::fleet::{
     VerifyArgs,
 };
 pub use self::policy::{HookArgs, LimitArgs, PolicyArgs, PolicyCommandArgs};
+pub use self::report::{ReportArgs, SettingsArgs, SettingsCommand};
 use crate::exit;
 
 /// Back up the volumes of Docker containers, and bring them back.
@@ -44,6 +46,8 @@ the path of a file that holds the value.
     DORY_STORE_ENDPOINT      another address for the store than the cloud's own
     DORY_STORE_REGION        the store's region, where it has some
     DORY_HELPER_NETWORK      how helpers reach the store: bridge, host or none
+    DORY_PRIVATE_TARGETS=allow
+                             let webhooks and pings reach into private networks of this host
     GS_PROJECT_ID, GS_ACCESS_KEY, GS_SECRET_ACCESS_KEY
                              Google Cloud Storage's interoperability keys; with these three,
                              DORY_STORE may be left out and is gs://<GS_PROJECT_ID>-dory
@@ -128,6 +132,10 @@ pub enum Command {
     Withdraw(CommandArgs),
     /// End a server's run, or what a command is doing, in order
     Cancel(CancelArgs),
+    /// Show how the fleet is, or send it to those who get reports
+    Report(ReportArgs),
+    /// Show or change what all servers of the fleet go by: mail, webhooks, pings, prices, defaults
+    Settings(SettingsArgs),
     /// Check the settings, the container engine, the store, the key and the helper image
     Doctor,
     /// Print what plain restic or duplicity needs to open a backup's repository

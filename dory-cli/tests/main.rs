@@ -13,4 +13,5 @@ mod refusals;
 mod refusals_of_stores;
 mod round_trip;
 mod serving;
+mod telling;
 mod under_fire;

@@ -1,5 +1,7 @@
 //! Brings services and adapters together: the only file that names both.
 
+mod channels;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,6 +10,7 @@ use http::Uri;
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use self::channels::RealChannels;
 use crate::adapters::docker::{DockerAddress, DockerRuntime, DockerSettings};
 use crate::adapters::duplicity::{DuplicityEngine, DuplicitySettings};
 use crate::adapters::object_store::{
@@ -61,9 +64,10 @@ pub async fn connect(settings: Settings) -> Result<Dory> {
         Ok(runtime) if settings.server_by_default => name_of_host(runtime.as_ref(), settings.server).await?,
         _ => settings.server,
     };
+    let channels = Arc::new(RealChannels::new(Arc::clone(&clock), settings.private_targets));
     let Settings { store: access, encryption, zone, minimum_stay_days, .. } = settings;
     let config = DoryConfig { server, store: access, encryption, helper, zone, minimum_stay_days };
-    Ok(Dory::new(config, runtime, engines(&clock), store, clock))
+    Ok(Dory::new(config, runtime, engines(&clock), store, clock).with_channels(channels))
 }
 
 /// As [`connect`], but first makes the bucket where it is missing and the user named the project to make it in: the

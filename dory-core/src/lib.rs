@@ -72,13 +72,13 @@
 //!
 //! Everything outside is behind a trait of [`ports`]: [`ContainerRuntime`](ports::ContainerRuntime),
 //! [`BackupEngine`](ports::BackupEngine), [`CatalogStore`](ports::CatalogStore), [`Notifier`](ports::Notifier),
-//! [`Doorbell`](ports::Doorbell), [`Clock`](ports::Clock). [`Dory::new`](services::Dory::new) takes any of them. The docs of each trait are its contract,
+//! [`Channels`](ports::Channels), [`Doorbell`](ports::Doorbell), [`Clock`](ports::Clock). [`Dory::new`](services::Dory::new) takes any of them. The docs of each trait are its contract,
 //! and `dory-testkit` holds every implementation to it, yours too: one line enrols it.
 //!
 //! # Where to read on
 //!
 //! [`domain`] has the words and the rules, [`ports`] what Dory needs of the outside, [`services`] the use cases,
-//! [`agent`] what runs next to the data, [`adapters`] Docker, restic's format, duplicity and object stores, each behind
+//! [`agent`] what runs next to the data, [`adapters`] Docker, restic's format, duplicity, object stores, mail and webhooks, each behind
 //! a feature of its name. Everything fails with one [`Error`]: its [`ErrorKind`] says what a program can do about it,
 //! its text and hint what a person can.
 
@@ -93,7 +93,14 @@ mod source;
 pub mod agent;
 
 pub mod adapters;
-#[cfg(all(feature = "docker", feature = "duplicity", feature = "object-store", feature = "restic"))]
+#[cfg(all(
+    feature = "docker",
+    feature = "duplicity",
+    feature = "email",
+    feature = "object-store",
+    feature = "restic",
+    feature = "webhook"
+))]
 pub mod bootstrap;
 pub mod config;
 

@@ -8,6 +8,7 @@ mod docker;
 mod fleet;
 mod formats;
 mod guard;
+mod reports;
 mod services;
 #[cfg(feature = "object-store")]
 mod store;

@@ -16,7 +16,8 @@ use dory_core::services::{Dory, DoryConfig, HelperConfig};
 use jiff::tz::TimeZone;
 
 use crate::fakes::{
-    ContainerBuilder, FakeClock, FakeDoorbell, FakeEngine, FakeNotifier, FakeRuntime, Journal, MemoryCatalog,
+    ContainerBuilder, FakeChannels, FakeClock, FakeDoorbell, FakeEngine, FakeNotifier, FakeRuntime, Journal,
+    MemoryCatalog,
 };
 use crate::faults::Faulty;
 use crate::fixtures::{Aspects, Tree, diff_trees, snapshot_tree};
@@ -45,8 +46,12 @@ pub struct World {
     /// Stands in for the duplicity engine: chains of three snapshots, it needs a helper, reads in one pass, and takes the
     /// option `volsize`.
     pub duplicity: FakeEngine,
-    /// Who is told.
+    /// Who is told by mail.
     pub notifier: FakeNotifier,
+    /// Who is told by webhooks.
+    pub webhooks: FakeNotifier,
+    /// The ways out to both, and pings.
+    pub channels: FakeChannels,
     /// Who is woken.
     pub doorbell: FakeDoorbell,
     /// The ports, each wrapped so that it can be made to fail.
@@ -79,7 +84,7 @@ impl World {
         let restic = FakeEngine::with(EngineKind::Restic, &journal);
         let duplicity = FakeEngine::with(EngineKind::Duplicity, &journal);
         let duplicity = duplicity.with_chains_of(3).needing_a_helper().without_freezing().with_options(&["volsize"]);
-        let notifier = FakeNotifier::with(&journal);
+        let (notifier, webhooks) = (FakeNotifier::with(&journal), FakeNotifier::with(&journal));
         let doorbell = FakeDoorbell::with(&clock, &journal);
         catalog.shares_its_store_with(&restic);
         catalog.shares_its_store_with(&duplicity);
@@ -90,8 +95,9 @@ impl World {
             duplicity: Faulty::new(duplicity.port()),
             notifier: Faulty::new(notifier.port()),
         };
+        let channels = FakeChannels::to(faults.notifier.port(), webhooks.port(), &journal);
         runtime.run_agents_with(faults.engines());
-        Self { clock, journal, runtime, catalog, restic, duplicity, notifier, doorbell, faults }
+        Self { clock, journal, runtime, catalog, restic, duplicity, notifier, webhooks, channels, doorbell, faults }
     }
 
     /// The store's address: a bucket, which only the engines know.
@@ -110,8 +116,14 @@ impl World {
     /// As [`dory`](Self::dory), with another word about encryption, or with none.
     #[must_use]
     pub fn dory_with(&self, encryption: Option<Encryption>) -> Dory {
+        self.dory_called("server-1", encryption)
+    }
+
+    /// As [`dory_with`](Self::dory_with), under another name: another server of the fleet, on the same host.
+    #[must_use]
+    pub fn dory_called(&self, server: &str, encryption: Option<Encryption>) -> Dory {
         let helper = HelperConfig { store: self.store(), store_mount: None, network: HelperNetwork::Bridge };
-        let server = ServerName::parse("server-1").expect("a valid name");
+        let server = ServerName::parse(server).expect("a valid name");
         Dory::new(
             DoryConfig {
                 server,
@@ -126,6 +138,7 @@ impl World {
             self.faults.catalog.port(),
             self.clock.port(),
         )
+        .with_channels(self.channels.port())
     }
 
     /// Runs a container like a database: a volume `<name>-data` with files of several kinds, two seconds to shut down,

@@ -9,6 +9,7 @@ mod containers;
 mod delete;
 mod doctor;
 mod edit;
+mod fleet_settings;
 pub(crate) mod guard;
 mod init;
 mod key;
@@ -21,6 +22,7 @@ mod point;
 mod policy;
 mod prune;
 mod remote;
+mod report;
 mod restore;
 mod runs;
 mod schedule;
@@ -78,6 +80,8 @@ pub(crate) async fn run(ui: &Ui, arguments: Arguments) -> Result<Exit> {
         Command::Withdraw(args) => remote::withdraw(ui, &connect(global).await?, &args).await,
         Command::Cancel(args) => remote::cancel(ui, &connect(global).await?, &args).await,
         Command::Servers => servers::run(ui, &connect(global).await?).await,
+        Command::Report(args) => report::run(ui, &connect(global).await?, &args).await,
+        Command::Settings(args) => fleet_settings::run(ui, &connect(global).await?, args).await,
         Command::Doctor => {
             if let Ok(dory) = connect(global).await {
                 settled(ui, dory).await;

@@ -1,7 +1,7 @@
 //! `dory serve`
 
 use dory_core::domain::server::ServerRecord;
-use dory_core::fleet::{MailboxNews, SchedulerLimits, SchedulerNews, Server, ServerNews, ServerOptions};
+use dory_core::fleet::{MailboxNews, ReporterNews, SchedulerLimits, SchedulerNews, Server, ServerNews, ServerOptions};
 use dory_core::services::{Dory, Guarding};
 use dory_core::{ErrorKind, Result};
 
@@ -34,6 +34,7 @@ fn tell(ui: &Ui, name: &str, place: &str, news: ServerNews) {
         ServerNews::Ending => ui.say("ending: runs end in order, containers first"),
         ServerNews::Scheduler(news) => tell_scheduler(ui, news),
         ServerNews::Mailbox(news) => tell_mailbox(ui, news),
+        ServerNews::Reporter(news) => tell_reporter(ui, news),
     }
 }
 
@@ -62,6 +63,23 @@ fn tell_mailbox(ui: &Ui, news: MailboxNews) {
             }
         },
         MailboxNews::Refused(_, error) | MailboxNews::Blind(error) => {
+            let _ = ui.fail(&error);
+        }
+    }
+}
+
+fn tell_reporter(ui: &Ui, news: ReporterNews) {
+    match news {
+        ReporterNews::Tells => ui.say("this server sends the fleet's reports"),
+        ReporterNews::Sent { target, subject } => ui.say(&format!("{target}: {subject}")),
+        ReporterNews::Failed { target, error, given_up } => {
+            let _ = ui.fail(&error);
+            ui.warn(&match given_up {
+                true => format!("{target} is not told of it any more"),
+                false => format!("{target} is told later"),
+            });
+        }
+        ReporterNews::Blind(error) => {
             let _ = ui.fail(&error);
         }
     }

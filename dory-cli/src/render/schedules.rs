@@ -67,6 +67,7 @@ fn source(source: ScheduleSource) -> &'static str {
     match source {
         ScheduleSource::Catalog => "catalog",
         ScheduleSource::Label => "label",
+        ScheduleSource::Fleet => "fleet's settings",
         ScheduleSource::Nobody => "nobody",
     }
 }

@@ -6,7 +6,11 @@
 pub mod docker;
 #[cfg(feature = "duplicity")]
 pub mod duplicity;
+#[cfg(feature = "email")]
+pub mod email;
 #[cfg(feature = "object-store")]
 pub mod object_store;
 #[cfg(feature = "restic")]
 pub mod restic;
+#[cfg(feature = "webhook")]
+pub mod webhook;

@@ -34,6 +34,8 @@ pub struct Settings {
     pub zone: TimeZone,
     /// For how many days the store charges for an object, whether it is still there or not.
     pub minimum_stay_days: Option<u32>,
+    /// Whether webhooks and pings of the fleet's settings may reach into private networks of this host.
+    pub private_targets: bool,
 }
 
 /// Where the container engine is, as the user said it.
@@ -88,6 +90,7 @@ impl Settings {
                 None => TimeZone::UTC,
             },
             minimum_stay_days: minimum_stay(&mut value)?,
+            private_targets: private_targets(&mut value)?,
         })
     }
 }
@@ -157,6 +160,14 @@ fn encryption(value: Values<'_>) -> Result<Option<Encryption>> {
     }
 }
 
+fn private_targets(value: Values<'_>) -> Result<bool> {
+    match value(variable::PRIVATE_TARGETS)?.as_deref() {
+        None | Some("refuse") => Ok(false),
+        Some("allow") => Ok(true),
+        Some(other) => Err(Error::invalid(variable::PRIVATE_TARGETS, other, "`allow` and `refuse` are allowed")),
+    }
+}
+
 fn helper_network(value: Values<'_>) -> Result<Option<HelperNetwork>> {
     Ok(match value(variable::HELPER_NETWORK)?.as_deref() {
         None => None,
@@ -207,7 +218,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_or_contradictory_is_named() {
-        let cases: [(&[(&str, &str)], &str); 8] = [
+        let cases: [(&[(&str, &str)], &str); 9] = [
             (&[], "DORY_STORE"),
             (&[("DORY_STORE", "ftp://x")], "DORY_STORE"),
             (&[("DORY_STORE", "gs://b"), ("GS_ACCESS_KEY", "k")], "GS_SECRET_ACCESS_KEY"),
@@ -216,6 +227,7 @@ mod tests {
             (&[("DORY_STORE", "file:///d"), ("DORY_HELPER_NETWORK", "vpn")], "DORY_HELPER_NETWORK"),
             (&[("DORY_STORE", "file:///d"), ("DORY_TIMEZONE", "Mars/Base")], "DORY_TIMEZONE"),
             (&[("DORY_STORE", "file:///d"), ("DORY_MINIMUM_STAY_DAYS", "-1")], "DORY_MINIMUM_STAY_DAYS"),
+            (&[("DORY_STORE", "file:///d"), ("DORY_PRIVATE_TARGETS", "yes")], "DORY_PRIVATE_TARGETS"),
         ];
         for (pairs, named) in cases {
             let error = resolve(pairs).unwrap_err();

@@ -19,10 +19,22 @@ pub const HELPER_NETWORK: &str = "DORY_HELPER_NETWORK";
 pub const TIMEZONE: &str = "DORY_TIMEZONE";
 /// For how many days the store charges for an object, whether it is still there or not (cold storage classes).
 pub const MINIMUM_STAY_DAYS: &str = "DORY_MINIMUM_STAY_DAYS";
+/// `allow`, if what the fleet's settings name may be in a private network of this host: webhooks, pings.
+pub const PRIVATE_TARGETS: &str = "DORY_PRIVATE_TARGETS";
 
 /// Dory's own, each of which may also be given as `<name>_FILE`.
-pub const OWN: [&str; 9] =
-    [STORE, PASSPHRASE, ENCRYPTION, SERVER, STORE_ENDPOINT, STORE_REGION, HELPER_NETWORK, TIMEZONE, MINIMUM_STAY_DAYS];
+pub const OWN: [&str; 10] = [
+    STORE,
+    PASSPHRASE,
+    ENCRYPTION,
+    SERVER,
+    STORE_ENDPOINT,
+    STORE_REGION,
+    HELPER_NETWORK,
+    TIMEZONE,
+    MINIMUM_STAY_DAYS,
+    PRIVATE_TARGETS,
+];
 
 /// The Google Cloud project that buckets are made in.
 pub const GS_PROJECT_ID: &str = "GS_PROJECT_ID";

@@ -5,8 +5,10 @@
 
 use std::fmt;
 
+use aes256ctr_poly1305aes::aead::Aead;
+use aes256ctr_poly1305aes::{Aes256CtrPoly1305Aes, Key, Nonce};
 use argon2::{Algorithm, Argon2, Params, Version};
-use data_encoding::BASE32_NOPAD;
+use data_encoding::{BASE32_NOPAD, BASE64};
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -105,6 +107,41 @@ impl MasterKey {
         seal.is_ok_and(|seal| self.mac(purpose, text).verify_slice(&seal).is_ok())
     }
 
+    /// `secret`, so that only this key opens it, and only for `purpose`: AES-256 in counter mode with Poly1305, as restic
+    /// has it, in base 64. `nonce` must be random.
+    ///
+    /// # Errors
+    /// `Internal`, if the cipher refuses.
+    pub fn lock(&self, purpose: &str, nonce: [u8; 16], secret: &Secret) -> Result<String> {
+        let locked = self.cipher(purpose).encrypt(Nonce::from_slice(&nonce), secret.expose().as_bytes());
+        let locked =
+            locked.map_err(|_| Error::new(ErrorKind::Internal, "lock a secret", purpose, "the cipher refuses"))?;
+        Ok(BASE64.encode(&[nonce.as_slice(), &locked].concat()))
+    }
+
+    /// What was [locked](Self::lock).
+    ///
+    /// # Errors
+    /// `WrongKey` if this key did not lock it for that purpose, or it is damaged.
+    pub fn unlock(&self, purpose: &str, locked: &str) -> Result<Secret> {
+        let open = || {
+            let bytes = BASE64.decode(locked.as_bytes()).ok()?;
+            let (nonce, locked) = bytes.split_at_checked(16)?;
+            let text = self.cipher(purpose).decrypt(Nonce::from_slice(nonce), locked).ok()?;
+            String::from_utf8(text).ok().map(Secret::new)
+        };
+        open().ok_or_else(|| {
+            let reason = "it was locked with another key, for something else, or is damaged";
+            Error::new(ErrorKind::WrongKey, "open secret", purpose, reason).with_hint("set it anew")
+        })
+    }
+
+    fn cipher(&self, purpose: &str) -> Aes256CtrPoly1305Aes {
+        let halves = ["encrypt", "authenticate"].map(|half| self.draw(&format!("dory/v1/lock/{half}/{purpose}")));
+        let key = Zeroizing::new([*halves[0], *halves[1]].concat());
+        Aes256CtrPoly1305Aes::new(Key::from_slice(&key))
+    }
+
     fn mac(&self, purpose: &str, text: &str) -> Hmac<Sha256> {
         let key = self.draw(&format!("dory/v1/seal/{purpose}"));
         let Ok(mut mac) = <Hmac<Sha256> as KeyInit>::new_from_slice(&*key) else {
@@ -176,6 +213,23 @@ mod tests {
         let other = MasterKey::derive(&Secret::new("another"), "01ARZ3NDEKTSV4RRFFQ69G5FAV").unwrap();
         assert!(!key.made_seal("hooks", "rm", &seal) && !key.made_seal("users", "flush", &seal));
         assert!(!other.made_seal("hooks", "flush", &seal) && !key.made_seal("hooks", "flush", ""));
+    }
+
+    #[test]
+    fn a_locked_secret_opens_for_its_purpose_and_its_key_alone() {
+        let key = MasterKey::derive(&Secret::new("correct horse"), "01ARZ3NDEKTSV4RRFFQ69G5FAV").unwrap();
+        let locked = key.lock("settings/mail.password", [7; 16], &Secret::new("hünter2")).unwrap();
+        assert_eq!(key.unlock("settings/mail.password", &locked).unwrap().expose(), "hünter2");
+        let other = MasterKey::derive(&Secret::new("another"), "01ARZ3NDEKTSV4RRFFQ69G5FAV").unwrap();
+        let cut = &locked[..locked.len() - 4];
+        for (key, purpose, locked) in [
+            (&other, "settings/mail.password", locked.as_str()),
+            (&key, "settings/webhook.ops.secret", &locked),
+            (&key, "settings/mail.password", cut),
+            (&key, "settings/mail.password", ""),
+        ] {
+            assert_eq!(key.unlock(purpose, locked).unwrap_err().kind(), ErrorKind::WrongKey);
+        }
     }
 
     #[test]

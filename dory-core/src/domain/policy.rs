@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::hook::{HookOverrides, Hooks};
 use super::keep_rules::KeepRules;
 use super::patience::Patience;
+use super::ping::PingWish;
 use super::plan::StartRules;
 use super::schedule::{Schedule, ScheduleWish};
 use super::suspect::SuspectBelow;
@@ -123,6 +124,9 @@ pub struct Policy {
     pub schedule: Option<Schedule>,
     /// What of it stays.
     pub keep: KeepRules,
+    /// Who is pinged around each run; `None` leaves it to the fleet's settings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ping: Option<PingWish>,
 }
 
 impl Default for Policy {
@@ -163,6 +167,9 @@ pub struct PolicyOverrides {
     /// See [`Policy::keep`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep: Option<KeepRules>,
+    /// See [`Policy::ping`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ping: Option<PingWish>,
 }
 
 /// Labels on a container that Dory reads.
@@ -183,6 +190,8 @@ pub mod label {
     pub const SCHEDULE: &str = "dory.schedule";
     /// What of its backup stays: `last=3,daily=7,weekly=4`.
     pub const KEEP: &str = "dory.keep";
+    /// Who is pinged around each backup: a web address, or `off`.
+    pub const PING: &str = "dory.ping";
     /// What the backup is, in words.
     pub const DESCRIPTION: &str = "dory.description";
     /// A name that ties containers to one backup across servers and re-creations.
@@ -207,6 +216,7 @@ impl PolicyOverrides {
             suspect_below: parse_label(labels, label::SUSPECT_BELOW)?,
             schedule: parse_label(labels, label::SCHEDULE)?,
             keep: parse_label(labels, label::KEEP)?,
+            ping: parse_label(labels, label::PING)?,
         })
     }
 
@@ -233,6 +243,7 @@ impl PolicyOverrides {
             suspect_below: self.suspect_below.or(weaker.suspect_below),
             schedule: self.schedule.or(weaker.schedule),
             keep: self.keep.or(weaker.keep),
+            ping: self.ping.or(weaker.ping),
         }
     }
 
@@ -249,6 +260,7 @@ impl PolicyOverrides {
             suspect_below: self.suspect_below.unwrap_or_default(),
             schedule: self.schedule.and_then(ScheduleWish::into_schedule),
             keep: self.keep.unwrap_or_default(),
+            ping: self.ping,
         }
     }
 }

@@ -11,11 +11,13 @@ mod lease;
 mod live_run;
 mod mailbox;
 mod ownership;
+mod reporter;
 mod scheduler;
 mod server;
 mod under_way;
 
 pub use gate::SchedulerLimits;
 pub use mailbox::MailboxNews;
+pub use reporter::ReporterNews;
 pub use scheduler::SchedulerNews;
 pub use server::{Server, ServerNews, ServerOptions};

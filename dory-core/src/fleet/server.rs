@@ -11,6 +11,7 @@ use super::gate::{Gate, SchedulerLimits};
 use super::host::Host;
 use super::mailbox::{self, Mailbox, MailboxNews};
 use super::ownership::{BEAT, Ownership};
+use super::reporter::{self, Reporter, ReporterNews};
 use super::scheduler::{News, Outlook, Scheduler, SchedulerNews};
 use super::under_way::UnderWay;
 use crate::domain::server::{Ping, ServerRecord};
@@ -42,6 +43,8 @@ pub enum ServerNews {
     Scheduler(SchedulerNews),
     /// What came of commands.
     Mailbox(MailboxNews),
+    /// What became of reports.
+    Reporter(ReporterNews),
     /// It ends: its runs do so in order.
     Ending,
 }
@@ -92,11 +95,16 @@ impl Server {
         let news = Arc::clone(&self.news);
         let told: mailbox::News = Arc::new(move |event| news(ServerNews::Mailbox(event)));
         let mailbox = Mailbox::new(self.dory.clone(), self.options, gate, under_way, holder.clone(), told);
+        let news = Arc::clone(&self.news);
+        let told: reporter::News = Arc::new(move |event| news(ServerNews::Reporter(event)));
+        let reporter = Reporter::new(self.dory.clone(), holder.clone(), told);
         let (its, dory, news, watched) = (cancel.clone(), self.dory.clone(), Arc::clone(&self.news), host.clone());
         let mut loops = tokio::spawn(async move {
             settle_first(&dory, &its, &news).await;
             let settling = settle_again(&dory, &its, &news);
-            tokio::join!(scheduler.run(its.clone()), mailbox.run(its.clone()), watched.watch(dory.clone(), its.clone()), settling)
+            let watching = watched.watch(dory.clone(), its.clone());
+            let (runs, orders, reports) = (its.clone(), its.clone(), its.clone());
+            tokio::join!(scheduler.run(runs), mailbox.run(orders), reporter.run(reports), watching, settling)
         });
         let mut lost = None;
         let mut ending = false;

@@ -2,6 +2,7 @@
 
 mod backup_engine;
 mod catalog_store;
+mod channels;
 mod clock;
 mod container_runtime;
 mod doorbell;
@@ -9,6 +10,7 @@ mod notifier;
 
 pub use backup_engine::*;
 pub use catalog_store::*;
+pub use channels::*;
 pub use clock::*;
 pub use container_runtime::*;
 pub use doorbell::*;

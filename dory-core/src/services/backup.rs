@@ -169,7 +169,8 @@ impl Dory {
         }
         let from_labels = policy_from_labels(&container)?;
         let from_catalog = self.policy_of(known.as_deref()).await?;
-        let mut policy = request.policy.clone().or(from_catalog).or(from_labels).into_policy();
+        let from_fleet = self.default_policy().await?;
+        let mut policy = request.policy.clone().or(from_catalog).or(from_labels).or(from_fleet).into_policy();
         if request.no_hooks {
             policy.hooks = Hooks { dump: policy.hooks.dump.take(), ..Hooks::default() };
         }
@@ -231,16 +232,30 @@ impl Dory {
                 self.plan(request).await
             })
             .await?;
-        let (planned, helper, repository) = match self.prepare(request, &first, &run, cancel).await {
+        let pings = self.ping_start(&first).await;
+        let result = self.run_planned(request, &first, &run, cancel, events).await;
+        self.ping_end(pings, &result).await;
+        result
+    }
+
+    async fn run_planned(
+        &self,
+        request: &BackupRequest,
+        first: &Planned,
+        run: &RunStart,
+        cancel: &Cancel,
+        events: &RunEvents,
+    ) -> Result<BackupReport> {
+        let (planned, helper, repository) = match self.prepare(request, first, run, cancel).await {
             Ok(prepared) => prepared,
             Err(error) => {
-                self.end_run(&run, &first.plan.backup, None, false, Some(&error)).await;
+                self.end_run(run, &first.plan.backup, None, false, Some(&error)).await;
                 return Err(error);
             }
         };
-        let mut hooks = self.hooks(&planned, &run, events);
+        let mut hooks = self.hooks(&planned, run, events);
         let result = match hooks.before(cancel).await {
-            Ok(()) => self.read_and_record(request, &planned, repository.as_ref(), &run, cancel, events).await,
+            Ok(()) => self.read_and_record(request, &planned, repository.as_ref(), run, cancel, events).await,
             Err(error) => Err(error),
         };
         // A helper that died holds nothing any more; found while a hook runs, it looks as if Dory had died with it. One
@@ -250,11 +265,11 @@ impl Dory {
         if let Some(helper) = helper {
             helper.close().await;
         }
-        let (point, complete) = match &result {
-            Ok(report) => (Some(report.point.id), report.is_complete()),
-            Err(_) => (None, false),
+        let (point, complete, error) = match &result {
+            Ok(report) => (Some(report.point.id), report.is_complete(), report.containers_down.as_ref()),
+            Err(error) => (None, false, Some(error)),
         };
-        self.end_run(&run, &planned.plan.backup, point, complete, result.as_ref().err()).await;
+        self.end_run(run, &planned.plan.backup, point, complete, error).await;
         result
     }
 

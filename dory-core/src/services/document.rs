@@ -84,7 +84,7 @@ impl<T: Serialize + DeserializeOwned> Envelope<T> {
 const FORMER_NAMES: [&str; 1] = ["engine-options"];
 
 /// Puts into `new` what `old` holds beyond `known`, wherever its place is still there.
-fn carry_over(old: &Value, known: &Value, new: &mut Value) {
+pub(super) fn carry_over(old: &Value, known: &Value, new: &mut Value) {
     match (old, known, new) {
         (Value::Object(old), Value::Object(known), Value::Object(new)) => {
             for (name, value) in old {

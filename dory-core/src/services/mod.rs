@@ -14,6 +14,7 @@ mod doorbell;
 mod dumps;
 mod edit;
 mod find;
+mod fleet_settings;
 mod guard;
 mod half_restored;
 mod helper;
@@ -30,9 +31,11 @@ mod lookout;
 mod mount_state;
 mod needs;
 mod passes;
+mod pings;
 mod policy_sources;
 mod prune;
 mod read;
+mod reporting;
 mod restore;
 mod restore_plan;
 mod restore_prepare;
@@ -45,6 +48,7 @@ mod settle;
 mod settled;
 mod starting;
 mod stop_window;
+mod survey;
 mod suspect;
 mod timetable;
 mod verify;
@@ -63,7 +67,8 @@ use crate::domain::policy::EngineKind;
 use crate::domain::store_url::StoreAccess;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{
-    BackupEngine, CatalogStore, Clock, ContainerRuntime, Doorbell, HelperMount, HelperNetwork, RepositorySpec,
+    BackupEngine, CatalogStore, Channels, Clock, ContainerRuntime, Doorbell, HelperMount, HelperNetwork, NoChannels,
+    RepositorySpec,
 };
 
 pub use adoption::AdoptionPlan;
@@ -77,6 +82,7 @@ pub use delete::{DeletePlan, DeleteReport, DoomedPoint, Frozen};
 pub use document::FORMAT;
 pub use doorbell::CatalogDoorbell;
 pub use edit::{BackupEdit, PointEdit};
+pub use fleet_settings::SettingChange;
 pub use guard::Guarding;
 pub use hooks::{HookOutcome, HookReport};
 pub use init::{InitReport, init, recovery_sheet};
@@ -88,6 +94,7 @@ pub use mount_state::MountState;
 pub(crate) use needs::RunNeeds;
 pub use policy_sources::{PolicyOverview, PolicySource, PolicyValue};
 pub use prune::{PointVerdict, PrunePlan};
+pub(crate) use reporting::{Target, digest_notice, id_of, report_state_key};
 pub use restore::RestoreOutcome;
 pub use restore_plan::{MapTarget, MountMap, MountRestore, RestoreChoice, RestorePlan};
 pub use run_events::{Phase, RunEvent, RunEvents};
@@ -95,6 +102,7 @@ pub(crate) use run_log::lines_of;
 pub use runs::{RunFilter, RunList, RunTrace};
 pub use schedules::{ScheduleChange, ScheduleOverview, ScheduleSource};
 pub use settled::{Settled, SettledContainer, Standing};
+pub(crate) use survey::{RunsSeen, Survey};
 pub use timetable::{Timetable, TimetableEntry};
 pub use verify::{VerifyChoice, VerifyOutcome, VerifyPlan};
 
@@ -110,6 +118,7 @@ pub struct Dory {
     config: Arc<DoryConfig>,
     fleet: Arc<OnceCell<(Fleet, Option<MasterKey>)>>,
     doorbell: Arc<dyn Doorbell>,
+    channels: Arc<dyn Channels>,
 }
 
 /// What a [`Dory`] needs to know.
@@ -156,7 +165,13 @@ impl Dory {
         let catalog = Arc::new(Catalog::new(store, Arc::clone(&clock)));
         let doorbell = Arc::new(CatalogDoorbell::new(Arc::clone(&catalog), Arc::clone(&clock)));
         let (runtime, config, fleet) = (Arc::new(runtime), Arc::new(config), Arc::default());
-        Self { runtime, engines, catalog, clock, config, fleet, doorbell }
+        Self { runtime, engines, catalog, clock, config, fleet, doorbell, channels: Arc::new(NoChannels) }
+    }
+
+    /// The same, with ways out to people and to what watches for them.
+    #[must_use]
+    pub fn with_channels(self, channels: Arc<dyn Channels>) -> Self {
+        Self { channels, ..self }
     }
 
     /// The same, with another way to wake servers than the store itself.

@@ -20,6 +20,8 @@ pub enum PolicySource {
     LastLabel,
     /// The catalog.
     Catalog,
+    /// The fleet's settings.
+    Fleet,
     /// This host's settings.
     Settings,
 }
@@ -33,6 +35,7 @@ impl PolicySource {
             Self::Label => "label",
             Self::LastLabel => "label, when last seen",
             Self::Catalog => "catalog",
+            Self::Fleet => "fleet's settings",
             Self::Settings => "settings",
         }
     }
@@ -79,8 +82,13 @@ impl Dory {
             }
         };
         let catalog = self.policy_of(Some(&backup)).await?;
-        let policy = catalog.clone().or(labels.clone()).into_policy();
-        let values = Sources { catalog: &catalog, labels: &labels, by_label }.of(&policy);
+        let mut fleet = self.default_policy().await?;
+        if !backup.is_marked() {
+            // As in the timetable: what was not chosen is not backed up by itself.
+            fleet.schedule = None;
+        }
+        let policy = catalog.clone().or(labels.clone()).or(fleet.clone()).into_policy();
+        let values = Sources { catalog: &catalog, labels: &labels, by_label, fleet: &fleet }.of(&policy);
         let stay = self.config.minimum_stay_days.map(|days| PolicyValue {
             name: "minimum-stay",
             value: format!("{days} days"),
@@ -94,6 +102,7 @@ struct Sources<'a> {
     catalog: &'a PolicyOverrides,
     labels: &'a PolicyOverrides,
     by_label: PolicySource,
+    fleet: &'a PolicyOverrides,
 }
 
 impl Sources<'_> {
@@ -128,11 +137,9 @@ impl Sources<'_> {
     }
 
     fn value(&self, name: &'static str, value: String, says: impl Fn(&PolicyOverrides) -> bool) -> PolicyValue {
-        let source = match (says(self.catalog), says(self.labels)) {
-            (true, _) => PolicySource::Catalog,
-            (false, true) => self.by_label,
-            (false, false) => PolicySource::Default,
-        };
+        let said =
+            [(self.catalog, PolicySource::Catalog), (self.labels, self.by_label), (self.fleet, PolicySource::Fleet)];
+        let source = said.into_iter().find(|(from, _)| says(from)).map_or(PolicySource::Default, |(_, source)| source);
         PolicyValue { name, value, source }
     }
 

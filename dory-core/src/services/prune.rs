@@ -64,8 +64,8 @@ impl PrunePlan {
 impl Dory {
     /// What pruning would take away of one backup, or of all that belong to this server. Touches nothing.
     ///
-    /// The rules are `keep`, else those of the catalog, else those of the label of the backup's container; without any,
-    /// everything stays.
+    /// The rules are `keep`, else those of the catalog, else those of the label of the backup's container, else those of
+    /// the fleet's settings; without any, everything stays.
     ///
     /// # Errors
     /// `NotFound`; the store's and the engine's.
@@ -172,12 +172,22 @@ impl Dory {
         if let Some(rules) = &backup.policy.keep {
             return rules.clone();
         }
-        let before = || backup.label_rules.keep.clone().unwrap_or_default();
-        let Ok(runtime) = self.runtime() else { return before() };
-        let Ok(all) = runtime.list_containers().await else { return before() };
-        let Some(own) = all.iter().find(|container| self.is_made_from(backup, container)) else { return before() };
-        let by_label = PolicyOverrides::from_labels(&own.labels).ok();
-        by_label.and_then(|policy| policy.keep).unwrap_or_default()
+        let here = match self.runtime() {
+            Ok(runtime) => runtime.list_containers().await.unwrap_or_default(),
+            Err(_) => Vec::new(),
+        };
+        let by_label = match here.iter().find(|container| self.is_made_from(backup, container)) {
+            None => backup.label_rules.keep.clone(),
+            Some(own) => match PolicyOverrides::from_labels(&own.labels) {
+                Ok(labels) => labels.keep,
+                Err(_) => return KeepRules::default(),
+            },
+        };
+        match (by_label, self.default_policy().await) {
+            (Some(rules), _) => rules,
+            (None, Ok(by_fleet)) => by_fleet.keep.unwrap_or_default(),
+            (None, Err(_)) => KeepRules::default(),
+        }
     }
 
     /// Which snapshots go only together, of every engine that cannot remove them one by one.

@@ -139,8 +139,8 @@ impl Dory {
         };
         let from_labels = policy_from_labels(&container)?;
         let from_catalog = known.as_ref().map(|backup| backup.policy.clone()).unwrap_or_default();
-        let from_both = from_catalog.or(from_labels).into_policy();
-        let policy = Policy { exclude: Vec::new(), hooks: Hooks::default(), ..from_both };
+        let from_all = from_catalog.or(from_labels).or(self.default_policy().await?).into_policy();
+        let policy = Policy { exclude: Vec::new(), hooks: Hooks::default(), ..from_all };
         let plan = BackupPlan {
             backup: home.clone(),
             is_new: known.is_none(),

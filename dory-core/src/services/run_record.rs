@@ -54,6 +54,8 @@ impl Dory {
         let outcome = match error.map(crate::error::Error::kind) {
             None if complete => Outcome::Succeeded,
             None | Some(ErrorKind::Incomplete) => Outcome::Incomplete,
+            // The point is there, whatever befell the containers.
+            Some(ErrorKind::ContainerDown) if run.kind == RunKind::Backup && point.is_some() => Outcome::Incomplete,
             Some(ErrorKind::Cancelled) => Outcome::Cancelled,
             Some(_) => Outcome::Failed,
         };

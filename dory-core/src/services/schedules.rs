@@ -24,6 +24,8 @@ pub enum ScheduleSource {
     Catalog,
     /// A label of the container.
     Label,
+    /// The fleet's settings, for all that are marked.
+    Fleet,
     /// Nobody.
     Nobody,
 }
@@ -78,21 +80,22 @@ impl Dory {
             Ok(runtime) => runtime.list_containers().await?,
             Err(_) => Vec::new(),
         };
+        let by_fleet = self.default_policy().await?.schedule;
         if let Some(reference) = reference {
             return match self.find_backup(reference).await {
-                Ok(backup) => Ok(vec![self.schedule_of(&backup, &here)]),
+                Ok(backup) => Ok(vec![self.schedule_of(&backup, &here, by_fleet.as_ref())]),
                 Err(error) if error.kind() == ErrorKind::NotFound => {
                     let by_name = here
                         .iter()
                         .find(|one| one.name.as_str() == reference || one.id.as_str().starts_with(reference));
-                    by_name.map(|container| vec![self.schedule_of_new(container)]).ok_or(error)
+                    by_name.map(|container| vec![self.schedule_of_new(container, by_fleet.as_ref())]).ok_or(error)
                 }
                 Err(error) => Err(error),
             };
         }
         let is_new = |container: &&Container| !backups.iter().any(|backup| self.is_made_from(backup, container));
-        let new = here.iter().filter(is_new).map(|container| self.schedule_of_new(container));
-        let known = backups.iter().map(|backup| self.schedule_of(backup, &here));
+        let new = here.iter().filter(is_new).map(|container| self.schedule_of_new(container, by_fleet.as_ref()));
+        let known = backups.iter().map(|backup| self.schedule_of(backup, &here, by_fleet.as_ref()));
         let mut all: Vec<_> = known.chain(new).filter(|one| one.schedule.is_some()).collect();
         all.sort_by(|one, other| (&one.server, &one.container).cmp(&(&other.server, &other.container)));
         Ok(all)
@@ -111,9 +114,10 @@ impl Dory {
             Ok(runtime) => runtime.list_containers().await?,
             Err(_) => Vec::new(),
         };
+        let by_fleet = self.default_policy().await?.schedule;
         let now = self.clock.now();
         let apply = |backup: &mut Backup| {
-            let before = self.schedule_of(backup, &here);
+            let before = self.schedule_of(backup, &here, by_fleet.as_ref());
             match change {
                 ScheduleChange::Set(schedule) => {
                     backup.policy.schedule = Some(ScheduleWish::On(schedule.clone()));
@@ -137,7 +141,7 @@ impl Dory {
             Ok(())
         };
         let changed = self.catalog.update_backup(&id, apply).await?;
-        Ok(self.schedule_of(&changed, &here))
+        Ok(self.schedule_of(&changed, &here, by_fleet.as_ref()))
     }
 
     /// The backup that `reference` means; a container of this host that was never backed up gets a record.
@@ -166,16 +170,19 @@ impl Dory {
         Ok(id)
     }
 
-    fn schedule_of(&self, backup: &Backup, here: &[Container]) -> ScheduleOverview {
+    fn schedule_of(&self, backup: &Backup, here: &[Container], by_fleet: Option<&ScheduleWish>) -> ScheduleOverview {
         let container = here.iter().find(|container| self.is_made_from(backup, container));
         // Of a container that is gone, or elsewhere, what its labels said last counts.
         let labels = container.and_then(|container| PolicyOverrides::from_labels(&container.labels).ok());
         let label = labels.map_or_else(|| backup.label_rules.clone(), |labels| LabelRules::from(&labels)).schedule;
         let by_label = container.and_then(|container| marked_by_label(&container.labels).ok().flatten());
-        let (wish, source) = match (&backup.policy.schedule, label) {
-            (Some(wish), _) => (Some(wish.clone()), ScheduleSource::Catalog),
-            (None, Some(wish)) => (Some(wish), ScheduleSource::Label),
-            (None, None) => (None, ScheduleSource::Nobody),
+        let marked = backup.marked.or(by_label);
+        let by_fleet = by_fleet.filter(|_| marked == Some(true));
+        let (wish, source) = match (&backup.policy.schedule, label, by_fleet) {
+            (Some(wish), ..) => (Some(wish.clone()), ScheduleSource::Catalog),
+            (None, Some(wish), _) => (Some(wish), ScheduleSource::Label),
+            (None, None, Some(wish)) => (Some(wish.clone()), ScheduleSource::Fleet),
+            (None, None, None) => (None, ScheduleSource::Nobody),
         };
         self.overview(
             ScheduleOverview {
@@ -186,16 +193,16 @@ impl Dory {
                 source,
                 paused_since: backup.turns.paused_since,
                 skip: backup.turns.skip.filter(|skip| *skip > self.clock.now()),
-                left_out: backup.marked.or(by_label) == Some(false),
+                left_out: marked == Some(false),
                 next: Vec::new(),
             },
             &backup.turns,
         )
     }
 
-    fn schedule_of_new(&self, container: &Container) -> ScheduleOverview {
+    fn schedule_of_new(&self, container: &Container, by_fleet: Option<&ScheduleWish>) -> ScheduleOverview {
         let first = Backup::first_of(container, self.config.server.clone(), self.clock.now());
-        ScheduleOverview { backup: None, ..self.schedule_of(&first, std::slice::from_ref(container)) }
+        ScheduleOverview { backup: None, ..self.schedule_of(&first, std::slice::from_ref(container), by_fleet) }
     }
 
     fn overview(&self, plain: ScheduleOverview, turns: &Turns) -> ScheduleOverview {

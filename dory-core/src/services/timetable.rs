@@ -6,7 +6,7 @@ use super::Dory;
 use super::inventory::policy_from_labels;
 use crate::domain::backup::Backup;
 use crate::domain::id::{BackupId, ContainerName};
-use crate::domain::policy::marked_by_label;
+use crate::domain::policy::{PolicyOverrides, marked_by_label};
 use crate::domain::schedule::Schedule;
 use crate::domain::turns::Turns;
 use crate::error::{Error, Result};
@@ -38,13 +38,15 @@ pub struct TimetableEntry {
 }
 
 impl Dory {
-    /// What this server backs up by itself: the containers with a schedule, of the catalog or of a label, that nobody took
-    /// out with `dory unmark` or `dory.backup=false`, and whose schedule nobody paused.
+    /// What this server backs up by itself: the containers with a schedule, of the catalog or of a label, and marked ones
+    /// where the fleet's settings have one for them, but none that somebody took out with `dory unmark` or
+    /// `dory.backup=false`, and none whose schedule somebody paused.
     ///
     /// # Errors
     /// The runtime's and the store's.
     pub async fn timetable(&self) -> Result<Timetable> {
         let backups = self.catalog.backups().await?.backups;
+        let by_fleet = self.default_policy().await?;
         let mut table = Timetable::default();
         for container in self.runtime()?.list_containers().await? {
             let entry = || -> Result<Option<TimetableEntry>> {
@@ -56,7 +58,9 @@ impl Dory {
                 let by_catalog = known.as_ref().map(|known| known.policy.clone()).unwrap_or_default();
                 let turns = known.as_ref().map(|known| known.turns.clone()).unwrap_or_default();
                 let wanted = marked != Some(false) && turns.paused_since.is_none();
-                let schedule = by_catalog.or(by_label).into_policy().schedule.filter(|_| wanted);
+                // What the fleet's settings say is for those that somebody chose.
+                let by_fleet = if marked == Some(true) { by_fleet.clone() } else { PolicyOverrides::default() };
+                let schedule = by_catalog.or(by_label).or(by_fleet).into_policy().schedule.filter(|_| wanted);
                 Ok(schedule.map(|schedule| TimetableEntry {
                     container: container.name.clone(),
                     subject: known.as_ref().map_or_else(|| container.name.to_string(), |known| known.id.to_string()),

@@ -10,6 +10,8 @@ mod clocks;
 mod docker;
 #[cfg(feature = "duplicity")]
 mod duplicity;
+#[cfg(feature = "email")]
+mod email;
 mod fake_catalog;
 mod fake_doorbell;
 mod fake_engine;
@@ -21,3 +23,5 @@ mod fake_runtime;
 mod gcs_client;
 #[cfg(feature = "restic")]
 mod restic;
+#[cfg(feature = "webhook")]
+mod webhook;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dory_core::Result;
 use dory_core::domain::keys::Encryption;
-use dory_core::fleet::{MailboxNews, SchedulerLimits, SchedulerNews, Server, ServerNews, ServerOptions};
+use dory_core::fleet::{MailboxNews, ReporterNews, SchedulerLimits, SchedulerNews, Server, ServerNews, ServerOptions};
 use dory_core::services::{Cancel, Dory, Guarding};
 use dory_testkit::World;
 use tokio::sync::Notify;
@@ -63,6 +63,11 @@ impl Running {
 
     pub(super) fn with(world: &World, limits: SchedulerLimits) -> Self {
         Self::of(dory(world), limits)
+    }
+
+    /// One of another name.
+    pub(super) fn called(world: &World, name: &str) -> Self {
+        Self::of(world.dory_called(name, Some(Encryption::None)), SchedulerLimits::default())
     }
 
     fn of(dory: Dory, limits: SchedulerLimits) -> Self {
@@ -132,6 +137,12 @@ fn words(news: &ServerNews) -> String {
         ServerNews::Serving => "serving".into(),
         ServerNews::Settled(settled) => format!("settled {}", settled.run),
         ServerNews::Ending => "ending".into(),
+        ServerNews::Reporter(ReporterNews::Tells) => "tells".into(),
+        ServerNews::Reporter(ReporterNews::Sent { target, subject }) => format!("told {target}: {subject}"),
+        ServerNews::Reporter(ReporterNews::Failed { target, error, given_up }) => {
+            format!("not told {target}: {:?}{}", error.kind(), if *given_up { ", given up" } else { "" })
+        }
+        ServerNews::Reporter(ReporterNews::Blind(error)) => format!("blind reporter: {:?}", error.kind()),
         ServerNews::Mailbox(MailboxNews::Began(command)) => format!("asked {}", command.id),
         ServerNews::Mailbox(MailboxNews::Over(id, _)) => format!("over {id}"),
         ServerNews::Mailbox(MailboxNews::Refused(what, error)) => format!("refused {what}: {:?}", error.kind()),

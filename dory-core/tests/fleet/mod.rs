@@ -9,4 +9,6 @@ mod owning;
 mod queueing;
 mod scheduling;
 mod showing;
+mod telling;
+mod telling_once;
 mod turns;

@@ -5,6 +5,7 @@
 //! several doubles may share so that the order of calls across ports can be asserted.
 
 mod catalog;
+mod channels;
 mod clock;
 mod doorbell;
 mod engine;
@@ -13,6 +14,7 @@ mod notifier;
 mod runtime;
 
 pub use catalog::MemoryCatalog;
+pub use channels::FakeChannels;
 pub use clock::{FakeClock, Ticker};
 pub use doorbell::FakeDoorbell;
 pub use engine::FakeEngine;

@@ -13,7 +13,7 @@ pub use container::{LiveContainer, has_tools};
 pub use docker::{Docker, docker};
 pub use own_engine::OwnEngine;
 
-/// The variable that lists what must not be skipped: `docker,stunnel,duplicity,restic,gcs,s3`.
+/// The variable that lists what must not be skipped: `docker,stunnel,duplicity,restic,gcs,s3,smtp`.
 pub const REQUIRE: &str = "DORY_REQUIRE";
 
 /// Passes `found` through; where it is `None`, says that a test is skipped, or fails if `name` is required.

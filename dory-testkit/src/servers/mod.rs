@@ -4,9 +4,13 @@ mod azurite;
 mod fake_gcs;
 mod seaweedfs;
 mod shared;
+mod smtp;
 mod tools;
+mod web_receiver;
 
 pub use azurite::{AzureServer, azurite};
 pub use fake_gcs::{FakeGcsServer, fake_gcs};
 pub use seaweedfs::{S3Server, seaweedfs};
+pub use smtp::{Letter, SmtpServer, smtp};
 pub use tools::{TOOLS, find_tool};
+pub use web_receiver::{WebReceiver, WebRequest};
