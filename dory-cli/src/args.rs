@@ -12,7 +12,7 @@ use dory_core::services::Guarding;
 
 pub use self::fleet::{
     AdoptArgs, CancelArgs, CommandArgs, LogsArgs, OnArgs, PruneArgs, RunsArgs, ScheduleArgs, ScheduleWord, ServeArgs,
-    VerifyArgs,
+    VerifyArgs, WebArgs,
 };
 pub use self::policy::{HookArgs, LimitArgs, PolicyArgs, PolicyCommandArgs};
 pub use self::report::{ReportArgs, SettingsArgs, SettingsCommand};
@@ -118,7 +118,7 @@ pub enum Command {
     Mark(MarkArgs),
     /// Take containers out of `backup --all`
     Unmark(MarkArgs),
-    /// Serve: back up what has a schedule, prune by the rules, show the fleet that this server lives
+    /// Serve: back up what has a schedule, prune by the rules, show the fleet that this server lives, serve the web pages
     Serve(ServeArgs),
     /// List the servers that share the store
     Servers,

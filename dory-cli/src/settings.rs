@@ -7,23 +7,33 @@ use std::path::{Path, PathBuf};
 
 use dory_core::config::{Settings, variable};
 use dory_core::{Error, ErrorKind, Result};
+use dory_web::WebOptions;
 
 use crate::args::GlobalArgs;
 
 /// Reads the settings of this run.
 pub(crate) fn load(global: &GlobalArgs) -> Result<Settings> {
-    let flags = [(variable::STORE, &global.store), (variable::SERVER, &global.server)];
+    let flags = [(variable::STORE, global.store.as_deref()), (variable::SERVER, global.server.as_deref())];
+    Settings::resolve(source(global, &flags)?, &host_name())
+}
+
+/// Reads what the web pages are served with; `listen` is the address from the command line.
+pub(crate) fn web(global: &GlobalArgs, listen: Option<&str>) -> Result<WebOptions> {
+    WebOptions::resolve(source(global, &[(variable::WEB_LISTEN, listen)])?)
+}
+
+/// What gives the value of a variable: a flag, else the environment, else the file.
+fn source(global: &GlobalArgs, flags: &[(&str, Option<&str>)]) -> Result<impl Fn(&str) -> Result<Option<String>>> {
     let file = settings_file(global.config.as_deref())?;
-    let get = |name: &str| {
+    Ok(move |name: &str| {
         if let Some((_, Some(value))) = flags.iter().find(|(flag, _)| *flag == name) {
-            return Ok(Some(value.clone()));
+            return Ok(Some((*value).to_owned()));
         }
         if let Some(value) = from_environment(name)? {
             return Ok(Some(value));
         }
         Ok(name.strip_prefix("DORY_").and_then(|key| file.get(&key.to_ascii_lowercase()).cloned()))
-    };
-    Settings::resolve(get, &host_name())
+    })
 }
 
 /// A variable's value, or what is in the file that `<name>_FILE` names.

@@ -1,39 +1,33 @@
-//! Dory's web side, a thin adapter over `dory-core`. So far it has one page: whether it is alive.
+//! Dory's web pages and their programming interface, a thin adapter over `dory-core`.
+//!
+//! [`Web`] is a function of a [`Dory`](dory_core::services::Dory) and [`WebOptions`]. Every route stands in one table
+//! (`routes.rs`) with the role it needs; `gate.rs` is the only way to a handler, so nothing can be reached past it.
+//! Pages are rendered here and work without scripts; what takes time is a job that survives the browser.
 
-use axum::routing::get;
-use axum::{Json, Router};
-use serde::Serialize;
+mod accounts;
+mod actions;
+mod api;
+mod ask;
+mod assets;
+mod attempts;
+mod error;
+mod fields;
+mod gate;
+mod idempotency;
+mod jobs;
+mod look;
+mod options;
+mod pages;
+mod routes;
+mod server;
+mod sessions;
+mod state;
+mod stream;
+mod text;
+mod views;
+mod web;
 
-/// What `/health` tells.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Health {
-    /// `ok`, as long as anything is answered at all.
-    pub status: &'static str,
-    /// This Dory's version.
-    pub version: &'static str,
-}
-
-/// All routes.
-pub fn router() -> Router {
-    Router::new().route("/health", get(health))
-}
-
-async fn health() -> Json<Health> {
-    Json(Health { status: "ok", version: env!("CARGO_PKG_VERSION") })
-}
-
-#[cfg(test)]
-mod tests {
-    use axum::body::Body;
-    use axum::http::{Request, StatusCode};
-    use tower::ServiceExt;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn health_answers() {
-        let request = Request::get("/health").body(Body::empty()).unwrap();
-        let response = router().oneshot(request).await.unwrap();
-        assert_eq!(response.status(), StatusCode::OK);
-    }
-}
+pub use options::{ProxyTrust, TlsFiles, WebOptions, variable};
+pub use routes::{Need, RouteInfo, routes};
+pub use server::{Peer, WebNews};
+pub use web::Web;

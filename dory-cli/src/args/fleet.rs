@@ -18,6 +18,23 @@ pub struct ServeArgs {
     /// Who brings containers back if Dory dies.
     #[command(flatten)]
     pub guarding: GuardingArgs,
+    /// Where the web pages are served.
+    #[command(flatten)]
+    pub web: WebArgs,
+}
+
+/// Where the web pages are served, and who comes in first.
+#[derive(Debug, Args)]
+pub struct WebArgs {
+    /// Serve the web pages there: `127.0.0.1:8360`, `:8360` for all addresses, or a port of the loopback
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "no_web")]
+    pub web: Option<String>,
+    /// Serve no web pages
+    #[arg(long)]
+    pub no_web: bool,
+    /// Print a link by which somebody becomes an admin, although there is one: for whoever lost the password
+    #[arg(long, conflicts_with = "no_web")]
+    pub admin_link: bool,
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {

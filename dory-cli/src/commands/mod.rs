@@ -72,7 +72,8 @@ pub(crate) async fn run(ui: &Ui, arguments: Arguments) -> Result<Exit> {
         Command::Mark(args) => mark::run(ui, &connect(global).await?, &args, true).await,
         Command::Unmark(args) => mark::run(ui, &connect(global).await?, &args, false).await,
         Command::Serve(args) => {
-            serve::run(ui, bootstrap::connect_for_backup(settings::load(global)?).await?, &args).await
+            let web = settings::web(global, args.web.web.as_deref())?;
+            serve::run(ui, bootstrap::connect_for_backup(settings::load(global)?).await?, &args, web).await
         }
         Command::Runs(args) => runs::run(ui, &connect(global).await?, &args).await,
         Command::Logs(args) => logs::run(ui, &connect(global).await?, &args).await,

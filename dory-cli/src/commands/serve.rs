@@ -2,8 +2,10 @@
 
 use dory_core::domain::server::ServerRecord;
 use dory_core::fleet::{MailboxNews, ReporterNews, SchedulerLimits, SchedulerNews, Server, ServerNews, ServerOptions};
-use dory_core::services::{Dory, Guarding};
+use dory_core::services::{Dory, Guarding, RunEvents};
 use dory_core::{ErrorKind, Result};
+use dory_web::{Web, WebNews, WebOptions};
+use tokio::net::TcpListener;
 
 use crate::args::ServeArgs;
 use crate::exit::Exit;
@@ -11,18 +13,66 @@ use crate::interrupt;
 use crate::render::{backups, plans, units};
 use crate::ui::Ui;
 
-pub(super) async fn run(ui: &Ui, dory: Dory, args: &ServeArgs) -> Result<Exit> {
+pub(super) async fn run(ui: &Ui, dory: Dory, args: &ServeArgs, web: WebOptions) -> Result<Exit> {
     let limits = SchedulerLimits { parallel: args.parallel, containers_down: args.max_down };
     let cancel = interrupt::on_signals(ui);
+    dory.open_or_found_fleet(&RunEvents::ignored()).await?;
+    let guarding = Guarding::from(&args.guarding);
+    let pages = pages(ui, &dory, args, WebOptions { guarding, ..web }).await?;
     let (name, place) = (dory.server().to_string(), dory.catalog().location());
     let told = ui.clone();
-    let server = Server::new(dory, ServerOptions { limits, guarding: Guarding::from(&args.guarding) }, move |news| {
+    let server = Server::new(dory, ServerOptions { limits, guarding }, move |news| {
         tell(&told, &name, &place, news);
     });
-    match server.run(&cancel).await {
+    // Whichever ends takes the other with it.
+    let serving = async {
+        let ended = server.run(&cancel).await;
+        cancel.cancel();
+        ended
+    };
+    let showing = async {
+        let Some((web, listener)) = pages else { return Ok(()) };
+        let ended = web.serve(listener, &cancel, |news| tell_web(ui, &news)).await;
+        cancel.cancel();
+        ended
+    };
+    match tokio::join!(serving, showing) {
         // It was asked to end, and did.
-        Err(error) if error.kind() == ErrorKind::Cancelled => Ok(Exit::Success),
-        ended => ended.map(|()| Exit::Success),
+        (Err(error), shown) if error.kind() == ErrorKind::Cancelled => shown.map(|()| Exit::Success),
+        (served, shown) => served.and(shown).map(|()| Exit::Success),
+    }
+}
+
+/// The web pages, with a place to listen; `None` where they are not wanted, or where nobody chose a place and the usual
+/// one is taken.
+async fn pages(ui: &Ui, dory: &Dory, args: &ServeArgs, options: WebOptions) -> Result<Option<(Web, TcpListener)>> {
+    if args.web.no_web {
+        return Ok(None);
+    }
+    let is_contained = match dory.runtime() {
+        Ok(runtime) => runtime.info().await.is_ok_and(|info| info.own_container.is_some()),
+        Err(_) => false,
+    };
+    let options = if is_contained { options.in_a_container() } else { options };
+    let (is_chosen, url) = (!options.listen_by_default, options.url());
+    let web = Web::new(dory.clone(), options)?;
+    let listener = match web.bind().await {
+        Err(error) if !is_chosen && !args.web.admin_link => {
+            ui.warn(&format!("no web pages: {error}"));
+            return Ok(None);
+        }
+        listener => listener?,
+    };
+    if args.web.admin_link {
+        ui.say(&format!("whoever opens this becomes an admin, once: {url}{}", web.link_for_another_admin()?));
+    }
+    Ok(Some((web, listener)))
+}
+
+fn tell_web(ui: &Ui, news: &WebNews) {
+    match news {
+        WebNews::Listening(url) => ui.say(&format!("web pages: {url}")),
+        WebNews::FirstLink(url) => ui.say(&format!("nobody is an admin yet; whoever opens this becomes one: {url}")),
     }
 }
 

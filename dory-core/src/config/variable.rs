@@ -22,8 +22,23 @@ pub const MINIMUM_STAY_DAYS: &str = "DORY_MINIMUM_STAY_DAYS";
 /// `allow`, if what the fleet's settings name may be in a private network of this host: webhooks, pings.
 pub const PRIVATE_TARGETS: &str = "DORY_PRIVATE_TARGETS";
 
+/// Where the web pages are served: `127.0.0.1:8360`.
+pub const WEB_LISTEN: &str = "DORY_WEB_LISTEN";
+/// Names under which browsers reach them, with commas between.
+pub const WEB_HOSTS: &str = "DORY_WEB_HOSTS";
+/// Their certificate, as PEM; mostly given as a file's path in `DORY_WEB_TLS_CERT_FILE`.
+pub const WEB_TLS_CERT: &str = "DORY_WEB_TLS_CERT";
+/// The certificate's key.
+pub const WEB_TLS_KEY: &str = "DORY_WEB_TLS_KEY";
+/// Addresses of proxies that are believed, with commas between.
+pub const WEB_PROXIES: &str = "DORY_WEB_PROXIES";
+/// The header in which such a proxy names who it let in.
+pub const WEB_USER_HEADER: &str = "DORY_WEB_USER_HEADER";
+/// What somebody may do whom such a proxy let in and Dory does not know: `viewer`, `operator` or `admin`.
+pub const WEB_PROXY_ROLE: &str = "DORY_WEB_PROXY_ROLE";
+
 /// Dory's own, each of which may also be given as `<name>_FILE`.
-pub const OWN: [&str; 10] = [
+pub const OWN: [&str; 17] = [
     STORE,
     PASSPHRASE,
     ENCRYPTION,
@@ -34,6 +49,13 @@ pub const OWN: [&str; 10] = [
     TIMEZONE,
     MINIMUM_STAY_DAYS,
     PRIVATE_TARGETS,
+    WEB_LISTEN,
+    WEB_HOSTS,
+    WEB_TLS_CERT,
+    WEB_TLS_KEY,
+    WEB_PROXIES,
+    WEB_USER_HEADER,
+    WEB_PROXY_ROLE,
 ];
 
 /// The Google Cloud project that buckets are made in.

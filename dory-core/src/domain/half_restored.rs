@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::backup::Backup;
 use super::container::MountKind;
-use super::id::{BackupId, PointId, RunId, ServerName};
+use super::id::{BackupId, PointId, RunId, ServerName, VolumeName};
 use super::restore_point::PointMount;
 
 /// A restore that is about to write, or broke off while it did. Whoever ended with the data whole takes its note away.
@@ -103,9 +103,9 @@ pub(crate) fn undo_command<'a>(
 }
 
 /// The volume it is, where it was mapped to a volume by name.
-fn volume_alone(mount: &PointMount) -> Option<String> {
-    let volume = mount.as_mount().volume()?.to_string();
-    (mount.destination == Path::new("/").join(&volume)).then_some(volume)
+pub(crate) fn volume_alone(mount: &PointMount) -> Option<VolumeName> {
+    let volume = mount.as_mount().volume()?.clone();
+    (mount.destination == Path::new("/").join(volume.as_str())).then_some(volume)
 }
 
 /// As a shell takes it for one word.

@@ -136,6 +136,22 @@ text_id! {
     DumpName, "dump name", store_name
 }
 
+text_id! {
+    /// Somebody who signs in to the web pages: a name or a mail address.
+    UserName, "user name", user_name
+}
+
+/// A name that fits in a line and in a header: letters, digits and what mail addresses hold.
+fn user_name(text: &str) -> Result<(), &'static str> {
+    let first = text.chars().next().is_some_and(|c| c.is_ascii_alphanumeric());
+    let rest = text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-' | '+' | '@'));
+    if first && rest && text.len() <= 64 {
+        Ok(())
+    } else {
+        Err("a letter or digit, then up to 63 letters, digits, `_`, `.`, `-`, `+` and `@` are allowed")
+    }
+}
+
 impl ContainerId {
     /// The first twelve characters, as Docker shows ids.
     #[must_use]
@@ -210,6 +226,14 @@ time_id! {
 time_id! {
     /// Names one command.
     CommandId, "command id"
+}
+time_id! {
+    /// Names one token of the web's programming interface.
+    TokenId, "token id"
+}
+time_id! {
+    /// Names one entry about who did what.
+    AuditId, "audit entry id"
 }
 
 #[cfg(test)]

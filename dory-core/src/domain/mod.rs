@@ -1,5 +1,6 @@
 //! Plain data and pure rules: no I/O, no async, no clock.
 
+pub mod audit;
 pub mod backup;
 pub mod command;
 pub mod contact;
@@ -22,6 +23,7 @@ pub mod lease;
 pub mod ledger;
 pub mod money;
 pub mod order;
+pub mod password;
 pub mod patience;
 pub mod ping;
 pub mod plan;
@@ -45,3 +47,4 @@ pub mod settings;
 pub mod store_url;
 pub mod suspect;
 pub mod turns;
+pub mod user;

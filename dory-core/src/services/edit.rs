@@ -30,10 +30,48 @@ pub struct BackupEdit {
     /// options of the one before. Hooks are kept with the seal of the
     /// fleet's passphrase.
     pub policy: PolicyOverrides,
+    /// Parts of the policy that the catalog is to leave open again, before those of the policy are set.
+    pub inherit: Vec<PolicyPart>,
     /// Hooks to remove, before those of the policy are set.
     pub remove_hooks: Vec<HookMoment>,
     /// Whether to remove its dump, before that of the policy is set.
     pub remove_dump: bool,
+}
+
+/// A part of a policy that the catalog can leave to the container's label, or to the default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PolicyPart {
+    /// How containers are quieted.
+    Stop,
+    /// The engine, with its options.
+    Engine,
+    /// What is left out.
+    Exclude,
+    /// How long containers may take until they are healthy.
+    HealthyTimeout,
+    /// When a point is suspect.
+    SuspectBelow,
+    /// The schedule.
+    Schedule,
+    /// What stays.
+    Keep,
+}
+
+impl PolicyPart {
+    fn leave_open(self, policy: &mut PolicyOverrides) {
+        match self {
+            Self::Stop => policy.stop = None,
+            Self::Engine => {
+                policy.engine = None;
+                policy.engine_options.clear();
+            }
+            Self::Exclude => policy.exclude = None,
+            Self::HealthyTimeout => policy.healthy_timeout = None,
+            Self::SuspectBelow => policy.suspect_below = None,
+            Self::Schedule => policy.schedule = None,
+            Self::Keep => policy.keep = None,
+        }
+    }
 }
 
 /// What to change about a point; `None` leaves a thing as it is, and empty words remove it.
@@ -66,7 +104,7 @@ impl Dory {
         let change = |backup: &mut Backup| {
             let hooks = edited_hooks(edit, backup, key)?;
             apply(edit, by_label, backup);
-            if edit.policy.schedule.is_some() {
+            if edit.policy.schedule.is_some() || edit.inherit.contains(&PolicyPart::Schedule) {
                 // What a new schedule would have meant for the time before is nothing to make up for.
                 backup.turns.end(now);
             }
@@ -222,6 +260,7 @@ fn apply(edit: &BackupEdit, engine_by_label: Option<EngineKind>, backup: &mut Ba
         backup.marked = marked;
     }
     let policy = &mut backup.policy;
+    edit.inherit.iter().for_each(|part| part.leave_open(policy));
     *policy = PolicyOverrides { hooks: HookOverrides::default(), ..edit.policy.clone() }.or(std::mem::take(policy));
     policy.engine_options.retain(|_, value| !value.is_empty());
     if policy.engine.is_none() && !policy.engine_options.is_empty() {

@@ -3,6 +3,7 @@
 //! [`Dory`] holds the ports and the settings; each file adds the methods of one use case.
 
 mod adoption;
+mod audit;
 mod backup;
 mod cancel;
 mod catalog;
@@ -51,6 +52,7 @@ mod stop_window;
 mod survey;
 mod suspect;
 mod timetable;
+mod users;
 mod verify;
 
 use std::collections::BTreeMap;
@@ -81,7 +83,7 @@ pub(crate) use commands::Part;
 pub use delete::{DeletePlan, DeleteReport, DoomedPoint, Frozen};
 pub use document::FORMAT;
 pub use doorbell::CatalogDoorbell;
-pub use edit::{BackupEdit, PointEdit};
+pub use edit::{BackupEdit, PointEdit, PolicyPart};
 pub use fleet_settings::SettingChange;
 pub use guard::Guarding;
 pub use hooks::{HookOutcome, HookReport};
@@ -94,6 +96,7 @@ pub use mount_state::MountState;
 pub(crate) use needs::RunNeeds;
 pub use policy_sources::{PolicyOverview, PolicySource, PolicyValue};
 pub use prune::{PointVerdict, PrunePlan};
+pub use read::PointReader;
 pub(crate) use reporting::{Target, digest_notice, id_of, report_state_key};
 pub use restore::RestoreOutcome;
 pub use restore_plan::{MapTarget, MountMap, MountRestore, RestoreChoice, RestorePlan};

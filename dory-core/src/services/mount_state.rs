@@ -5,9 +5,11 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use super::restore_plan::{MountRestore, RestorePlan};
+use super::restore_plan::{MapTarget, MountMap, MountRestore, RestoreChoice, RestorePlan};
 use super::run_events::{RunEvent, RunEvents};
-use crate::domain::half_restored::undo_command;
+use crate::domain::backup::PointChoice;
+use crate::domain::container::MountKind;
+use crate::domain::half_restored::{undo_command, volume_alone};
 use crate::domain::id::PointId;
 
 /// What a restore made of a mount.
@@ -80,7 +82,24 @@ impl MountStates {
 }
 
 impl RestorePlan {
-    /// The command that brings back what a safety point holds, into the very places it came from.
+    /// What brings back what a safety point holds, into the very places it came from.
+    #[must_use]
+    pub fn undo(&self, safety_point: PointId) -> RestoreChoice {
+        // The safety point calls a volume that no container's mount stood for after the volume itself.
+        let maps = self.mounts.iter().filter_map(|mount| {
+            let to = MapTarget::Volume(volume_alone(&mount.to)?);
+            Some(MountMap { from: mount.to.destination.clone(), to })
+        });
+        RestoreChoice {
+            point: PointChoice::Named(safety_point.to_string()),
+            maps: maps.collect(),
+            // What the restore added to a folder of the host, the undoing must take away again.
+            delete_extra_from_binds: self.mounts.iter().any(|mount| mount.to.kind == MountKind::Bind),
+            ..RestoreChoice::newest_of(self.home.as_str())
+        }
+    }
+
+    /// The command that does it.
     #[must_use]
     pub fn undo_command(&self, safety_point: PointId) -> String {
         undo_command(&self.home, safety_point, self.mounts.iter().map(|mount| &mount.to))

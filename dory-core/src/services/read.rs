@@ -1,5 +1,6 @@
 //! Looking into restore points: their files, and what is in them.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -34,9 +35,63 @@ impl Reader {
     }
 }
 
-impl Dory {
-    /// What is in a folder of a point, by the paths that the container saw: `/var/lib/postgresql/data`. The path `/`
+/// An open point. Whoever opened it [closes](Self::close) it.
+pub struct PointReader {
+    reader: Reader,
+    point: RestorePoint,
+}
+
+impl PointReader {
+    /// The point.
+    #[must_use]
+    pub fn point(&self) -> &RestorePoint {
+        &self.point
+    }
+
+    /// What is in a folder of the point, by the paths that the container saw: `/var/lib/postgresql/data`. The path `/`
     /// lists the point's mounts and dumps; a dump is `dumps/postgres.sql`, which is no path of a container's.
+    ///
+    /// # Errors
+    /// `NotFound` for the path; the engine's.
+    pub async fn list(&self, path: &Path, recursive: bool) -> Result<Vec<FileEntry>> {
+        let point = &self.point;
+        if path == Path::new("/") && !recursive {
+            return Ok(top_of(point));
+        }
+        let folder = if path == Path::new("/") { EntryPath::default() } else { in_snapshot(point, path)? };
+        let entries = self.reader.repository().list_files(&point.snapshot, &folder, recursive).await;
+        let mut entries = entries.map_err(|error| as_asked(error, point, path, &folder))?;
+        for entry in &mut entries {
+            entry.path = EntryPath::new(in_container(point, entry.path.as_path()));
+        }
+        Ok(entries)
+    }
+
+    /// Writes the contents of one file to `out`, and tells their length in bytes.
+    ///
+    /// # Errors
+    /// `NotFound` for the path; `InvalidInput` if it is no regular file; the engine's; what `out` gives.
+    pub async fn read(&self, path: &Path, out: &mut (dyn AsyncWrite + Send + Unpin)) -> Result<u64> {
+        let file = in_snapshot(&self.point, path)?;
+        let length = self.reader.repository().read_file(&self.point.snapshot, &file, out).await;
+        length.map_err(|error| as_asked(error, &self.point, path, &file))
+    }
+
+    /// Ends what it took to read the point.
+    pub async fn close(self) {
+        self.reader.close().await;
+    }
+}
+
+impl fmt::Debug for PointReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PointReader").field("point", &self.point.id).finish_non_exhaustive()
+    }
+}
+
+impl Dory {
+    /// What is in a folder of a point: see [`PointReader::list`]. The path `/` lists the point's mounts and dumps without
+    /// opening anything.
     ///
     /// # Errors
     /// `NotFound` for the backup, the point, or the path; the store's and the engine's.
@@ -50,18 +105,15 @@ impl Dory {
         let backup = self.find_backup(reference).await?;
         let point = backup.find_whole_point(choice)?;
         if path == Path::new("/") && !recursive {
-            let mounts = point.mounts.iter().map(|mount| mount_entry(&mount.destination));
-            return Ok(mounts.chain(point.dumps.iter().map(dump_entry)).collect());
+            return Ok(top_of(point));
         }
-        let folder = if path == Path::new("/") { EntryPath::default() } else { in_snapshot(point, path)? };
-        let reader = self.open_reader(&backup, point.engine).await?;
-        let entries = reader.repository().list_files(&point.snapshot, &folder, recursive).await;
+        if path != Path::new("/") {
+            in_snapshot(point, path)?;
+        }
+        let reader = self.open_point(reference, choice).await?;
+        let entries = reader.list(path, recursive).await;
         reader.close().await;
-        let mut entries = entries.map_err(|error| as_asked(error, point, path, &folder))?;
-        for entry in &mut entries {
-            entry.path = EntryPath::new(in_container(point, entry.path.as_path()));
-        }
-        Ok(entries)
+        entries
     }
 
     /// Writes the contents of one file of a point to `out`, and tells their length in bytes.
@@ -76,12 +128,22 @@ impl Dory {
         out: &mut (dyn AsyncWrite + Send + Unpin),
     ) -> Result<u64> {
         let backup = self.find_backup(reference).await?;
-        let point = backup.find_whole_point(choice)?;
-        let file = in_snapshot(point, path)?;
-        let reader = self.open_reader(&backup, point.engine).await?;
-        let length = reader.repository().read_file(&point.snapshot, &file, out).await;
+        in_snapshot(backup.find_whole_point(choice)?, path)?;
+        let reader = self.open_point(reference, choice).await?;
+        let length = reader.read(path, out).await;
         reader.close().await;
-        length.map_err(|error| as_asked(error, point, path, &file))
+        length
+    }
+
+    /// Opens a point to look into it more than once.
+    ///
+    /// # Errors
+    /// `NotFound` for the backup or the point; the store's and the engine's.
+    pub async fn open_point(&self, reference: &str, choice: &PointChoice) -> Result<PointReader> {
+        let backup = self.find_backup(reference).await?;
+        let point = backup.find_whole_point(choice)?.clone();
+        let reader = self.open_reader(&backup, point.engine).await?;
+        Ok(PointReader { reader, point })
     }
 
     /// Opens a backup's repository where no volumes are needed: right here if the engine can, else in a helper.
@@ -102,6 +164,12 @@ impl Dory {
             }
         }
     }
+}
+
+/// What a point's top holds: its mounts and dumps.
+fn top_of(point: &RestorePoint) -> Vec<FileEntry> {
+    let mounts = point.mounts.iter().map(|mount| mount_entry(&mount.destination));
+    mounts.chain(point.dumps.iter().map(dump_entry)).collect()
 }
 
 fn mount_entry(destination: &Path) -> FileEntry {

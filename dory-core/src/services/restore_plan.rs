@@ -71,6 +71,17 @@ pub enum MapTarget {
     Nowhere,
 }
 
+impl std::fmt::Display for MountMap {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}=", self.from.display())?;
+        match &self.to {
+            MapTarget::Destination(path) => write!(f, "{}", path.display()),
+            MapTarget::Volume(name) => write!(f, "{name}"),
+            MapTarget::Nowhere => f.write_str("none"),
+        }
+    }
+}
+
 impl std::str::FromStr for MountMap {
     type Err = Error;
     fn from_str(text: &str) -> Result<Self> {

@@ -2,16 +2,19 @@
 
 use std::fmt::Debug;
 
+use dory_core::domain::audit::AuditEntry;
 use dory_core::domain::command::{BackupHow, CommandOutcome, FleetCommand, Order, SealedCommand, Shortfall};
-use dory_core::domain::id::{CommandId, RunId};
+use dory_core::domain::id::{AuditId, CommandId, RunId, TokenId, UserName};
 use dory_core::domain::keys::MasterKey;
 use dory_core::domain::lease::Lease;
 use dory_core::domain::ledger::{CommandLedger, SealedLedger};
+use dory_core::domain::password::PasswordHash;
 use dory_core::domain::policy::{PolicyOverrides, StopMode};
 use dory_core::domain::run::{LiveRun, RunKind};
 use dory_core::domain::secret::Secret;
 use dory_core::domain::server::{NextRun, Ping, ServerRecord};
-use dory_core::{ErrorKind, ErrorRecord};
+use dory_core::domain::user::{ApiToken, Role, SealedUsers, User, Users};
+use dory_core::{Error, ErrorKind, ErrorRecord};
 use dory_testkit::World;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -174,4 +177,45 @@ fn an_outcome_document() {
         ],
     };
     check_sealed("outcome-1.json", 1, &outcome, "");
+}
+
+#[test]
+fn a_users_document() {
+    let name = |name: &str| UserName::parse(name).unwrap();
+    let password =
+        PasswordHash { memory_kib: 19_456, passes: 2, lanes: 1, salt: "07".repeat(16), hash: "ab".repeat(32) };
+    let created_at = at("2026-11-25T12:00:00Z");
+    let ada = User { name: name("ada@example.org"), role: Role::Admin, password: Some(password), created_at };
+    let bob = User { name: name("bob"), role: Role::Viewer, password: None, created_at };
+    let token = ApiToken {
+        id: TokenId::parse("01K9ZZZZZZZZZZZZZZZZZZZZZA").unwrap(),
+        name: "ci".into(),
+        scope: Role::Operator,
+        hash: "cd".repeat(32),
+        made_by: name("ada@example.org"),
+        expires_at: Some(at("2027-02-25T12:00:00Z")),
+    };
+    let users = Users { users: vec![ada, bob], tokens: vec![token] };
+    let sealed = SealedUsers { users, seal: "ef".repeat(32) };
+    assert_eq!(written(2, &sealed), golden("users-1.json"));
+    assert_eq!(body_of::<SealedUsers>("users-1.json"), sealed);
+}
+
+#[test]
+fn an_audit_document() {
+    let entry = AuditEntry {
+        id: AuditId::parse("01K9ZZZZZZZZZZZZZZZZZZZZZA").unwrap(),
+        by: "ada@example.org".into(),
+        from: Some("192.0.2.7".into()),
+        action: "edit backup".into(),
+        subject: "shop-db-1-4f1c4f1c4f1c".into(),
+        error: Some(Error::new(ErrorKind::Conflict, "name backup", "shop", "another has it").to_record()),
+    };
+    assert_eq!(written(1, &entry), golden("audit-1.json"));
+    assert_eq!(body_of::<AuditEntry>("audit-1.json"), entry);
+}
+
+fn body_of<T: DeserializeOwned>(name: &str) -> T {
+    let document: serde_json::Value = serde_json::from_str(&golden(name)).unwrap();
+    serde_json::from_value(document["body"].clone()).unwrap()
 }
