@@ -48,7 +48,7 @@ pub struct Situation<'a> {
 }
 
 /// A container that is on its host.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PresentContainer {
     /// Its id.
     pub id: ContainerId,

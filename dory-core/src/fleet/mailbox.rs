@@ -15,6 +15,7 @@ use super::under_way::UnderWay;
 use crate::domain::command::{CommandOutcome, FleetCommand};
 use crate::domain::id::CommandId;
 use crate::domain::ledger::CommandLedger;
+use crate::domain::pulse::Loop;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{Clock, Doorbell};
 use crate::services::{Cancel, Dory};
@@ -101,16 +102,22 @@ impl Mailbox {
     pub(super) async fn run(mut self, cancel: Cancel) {
         while !cancel.is_cancelled() {
             let its = cancel.clone();
-            if let Err(error) = its.or(self.look(&cancel)).await
+            let looked = its.or(self.look(&cancel)).await;
+            self.dory.pulse().turn(Loop::Mailbox, looked.is_ok());
+            if let Err(error) = looked
                 && !cancel.is_cancelled()
             {
                 (self.news)(MailboxNews::Blind(error));
             }
             let (doorbell, clock) = (Arc::clone(&self.doorbell), Arc::clone(&self.clock));
             let server = self.dory.server().clone();
+            let catalog = self.dory.shared_catalog();
             let woken = async {
-                if doorbell.wait(&server, LOOK).await.is_err() {
-                    clock.sleep(LOOK).await;
+                match doorbell.wait(&server, LOOK).await {
+                    // Whoever changed a backup of this server rings too.
+                    Ok(true) => catalog.look_anew(),
+                    Ok(false) => {}
+                    Err(_) => clock.sleep(LOOK).await,
                 }
             };
             tokio::select! {

@@ -14,6 +14,7 @@ mod ownership;
 mod reporter;
 mod scheduler;
 mod server;
+mod stocktaker;
 mod under_way;
 
 pub use gate::SchedulerLimits;

@@ -93,13 +93,13 @@ impl Ownership {
         }
     }
 
-    /// Shows that the owner lives. It takes no longer than there is time.
+    /// Shows that the owner lives, and tells whether the fleet can see it. It takes no longer than there is time.
     ///
     /// # Errors
     /// `Conflict` if the name was taken over: this process must not run anything any more. `Unavailable` or `TimedOut`
     /// once it could not be shown for most of the term, and somebody may take over any moment; before that, what keeps
     /// the store from being written is only logged.
-    pub(super) async fn beat(&mut self, ping: Ping) -> Result<()> {
+    pub(super) async fn beat(&mut self, ping: Ping) -> Result<bool> {
         let (began, latest) = (self.clock.monotonic(), self.held.document().lease.term().saturating_sub(BEAT));
         // Who woke up late tries all the same: as long as nobody took over, the swap succeeds.
         let left = latest.saturating_sub(began.saturating_sub(self.beaten_at)).max(LEAST_TRY);
@@ -116,7 +116,7 @@ impl Ownership {
             Ok(()) => {
                 // Whoever watches may have seen it the moment it was sent.
                 self.beaten_at = began;
-                Ok(())
+                Ok(true)
             }
             Err(lost) if lost.kind() == ErrorKind::Conflict => Err(lost),
             Err(error) => {
@@ -125,7 +125,7 @@ impl Ownership {
                     return Err(error);
                 }
                 tracing::warn!(%error, "the fleet does not hear from this server");
-                Ok(())
+                Ok(false)
             }
         }
     }

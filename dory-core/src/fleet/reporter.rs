@@ -19,7 +19,9 @@ use crate::domain::report::Report;
 use crate::domain::report_html::html_of;
 use crate::domain::report_state::{Baseline, Outgoing, ReportState, StateChange};
 use crate::domain::report_text::{headline_of, text_of};
+use crate::domain::server::ServerRecord;
 use crate::domain::settings::Topic;
+use crate::domain::stillness::Stillness;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{Clock, DocumentKey, Notice, Severity};
 use crate::services::{
@@ -35,9 +37,6 @@ const TERM_SECONDS: u32 = 300;
 /// For how long after a sign of life something may still be sent: well before another may take over, however long the
 /// other side takes to answer.
 const MAY_SEND: Duration = Duration::from_secs(120);
-
-/// How long a server may stand still until it is told to be silent, by the teller's own clock.
-const SILENT_AFTER: Duration = Duration::from_secs(300);
 
 /// What a reporter did, for logs and people.
 #[derive(Debug)]
@@ -96,8 +95,8 @@ pub(super) struct Reporter {
     /// When the last sign of life was written, by our own clock.
     beaten_at: Duration,
     seen: RunsSeen,
-    /// How each server's lease looked last, and since when.
-    moves: BTreeMap<ServerName, ((u64, u64), Duration)>,
+    /// How each server's sign of life moved.
+    stillness: Stillness,
     /// What could not be done last, which is told once.
     told: Option<String>,
 }
@@ -115,7 +114,7 @@ impl Reporter {
             held: None,
             beaten_at: Duration::ZERO,
             seen: RunsSeen::default(),
-            moves: BTreeMap::new(),
+            stillness: Stillness::default(),
             told: None,
         }
     }
@@ -167,7 +166,7 @@ impl Reporter {
             return Ok(None);
         }
         if !self.is_ours().await? {
-            self.moves.clear();
+            self.stillness.clear();
             return Ok(None);
         }
         let survey = self.dory.survey(&mut self.seen).await?;
@@ -353,19 +352,12 @@ impl Reporter {
     /// Servers that stood still for too long as this one saw it. Where it did not look for long enough, what was told
     /// before holds.
     fn silent(&mut self, survey: &Survey, before: &BTreeSet<ServerName>) -> BTreeSet<ServerName> {
-        let now = self.clock.monotonic();
-        let mut silent = BTreeSet::new();
-        for server in survey.servers.iter().filter(|server| !server.lease.released) {
-            let looks = (server.lease.epoch, server.lease.beat);
-            let (seen, since) = self.moves.get(&server.name).copied().unwrap_or((looks, now));
-            let moved = seen != looks;
-            let since = if moved { now } else { since };
-            self.moves.insert(server.name.clone(), (looks, since));
-            let was = before.contains(&server.name) && !moved && *server.name.as_str() != *self.dory.server().as_str();
-            if was || now.saturating_sub(since) >= SILENT_AFTER {
-                silent.insert(server.name.clone());
-            }
-        }
+        let mut silent = self.stillness.look(&survey.servers, self.clock.monotonic());
+        let was = |server: &&ServerRecord| {
+            let stood_still = before.contains(&server.name) && !self.stillness.moved(&server.name);
+            stood_still && !server.lease.released && server.name != *self.dory.server()
+        };
+        silent.extend(survey.servers.iter().filter(was).map(|server| server.name.clone()));
         silent
     }
 }

@@ -15,6 +15,7 @@ use super::gate::Gate;
 use super::live_run::Showing;
 use super::under_way::UnderWay;
 use crate::domain::id::{BackupId, ContainerName};
+use crate::domain::pulse::Loop;
 use crate::domain::restore_point::PointOrigin;
 use crate::domain::run::RunKind;
 use crate::domain::server::NextRun;
@@ -125,7 +126,9 @@ impl Scheduler {
         let mut events = self.listen(&cancel).await;
         while !cancel.is_cancelled() {
             self.look_for_prunable(&cancel);
-            let wait = match cancel.or(self.dory.timetable()).await {
+            let table = cancel.or(self.dory.timetable()).await;
+            self.dory.pulse().turn(Loop::Scheduler, table.is_ok());
+            let wait = match table {
                 Ok(table) => self.start_due(table, &cancel),
                 Err(_) if cancel.is_cancelled() => break,
                 Err(error) => {

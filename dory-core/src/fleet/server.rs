@@ -13,7 +13,9 @@ use super::mailbox::{self, Mailbox, MailboxNews};
 use super::ownership::{BEAT, Ownership};
 use super::reporter::{self, Reporter, ReporterNews};
 use super::scheduler::{News, Outlook, Scheduler, SchedulerNews};
+use super::stocktaker::Stocktaker;
 use super::under_way::UnderWay;
+use crate::domain::pulse::Loop;
 use crate::domain::server::{Ping, ServerRecord};
 use crate::error::{Error, Result};
 use crate::services::{Cancel, Dory, Guarding, RunEvents, Settled};
@@ -98,13 +100,17 @@ impl Server {
         let news = Arc::clone(&self.news);
         let told: reporter::News = Arc::new(move |event| news(ServerNews::Reporter(event)));
         let reporter = Reporter::new(self.dory.clone(), holder.clone(), told);
+        let stocktaker = Stocktaker::new(self.dory.clone(), seen.clone());
         let (its, dory, news, watched) = (cancel.clone(), self.dory.clone(), Arc::clone(&self.news), host.clone());
         let mut loops = tokio::spawn(async move {
             settle_first(&dory, &its, &news).await;
+            // What is cleared up after may take its time: only now is there a loop that can stand still.
+            dory.pulse().begin();
             let settling = settle_again(&dory, &its, &news);
             let watching = watched.watch(dory.clone(), its.clone());
-            let (runs, orders, reports) = (its.clone(), its.clone(), its.clone());
-            tokio::join!(scheduler.run(runs), mailbox.run(orders), reporter.run(reports), watching, settling)
+            let (runs, orders, reports, stock) = (its.clone(), its.clone(), its.clone(), its.clone());
+            let working = async { tokio::join!(scheduler.run(runs), mailbox.run(orders), reporter.run(reports)) };
+            tokio::join!(working, stocktaker.run(stock), watching, settling)
         });
         let mut lost = None;
         let mut ending = false;
@@ -119,7 +125,9 @@ impl Server {
                 () = clock.sleep(BEAT), if lost.is_none() => {
                     let outlook = seen.borrow().clone();
                     let ping = self.ping(started_at, &host, &outlook);
-                    if let Err(error) = ownership.beat(ping).await {
+                    let beaten = ownership.beat(ping).await;
+                    self.dory.pulse().turn(Loop::Heartbeat, matches!(beaten, Ok(true)));
+                    if let Err(error) = beaten {
                         // Whoever owns the name now must not meet a run of ours.
                         cancel.cancel();
                         lost = Some(error);
@@ -131,6 +139,7 @@ impl Server {
                 }
             }
         }
+        self.dory.pulse().end();
         match lost {
             Some(error) => Err(error),
             None => {
@@ -147,9 +156,12 @@ impl Server {
             started_at,
             host: info.as_ref().map_or_else(|| self.dory.server().to_string(), |info| info.host.clone()),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            runtime: info.map(|info| info.name),
+            runtime: info.as_ref().map(|info| info.name.clone()),
+            api_version: info.as_ref().map(|info| info.api_version.clone()),
+            disk: info.and_then(|info| info.disk),
             next_run: outlook.next.clone(),
             running: outlook.running.clone(),
+            loop_ages: self.dory.pulse().ages(),
         }
     }
 }

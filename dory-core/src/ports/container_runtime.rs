@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::domain::container::{Container, Image, Volume};
 use crate::domain::id::{ContainerId, ContainerName, ImageRef, NetworkName, VolumeName};
+use crate::domain::server::DiskSpace;
 use crate::error::Result;
 
 /// An engine that runs containers on one host.
@@ -162,6 +163,9 @@ pub struct RuntimeInfo {
     pub own_container: Option<ContainerId>,
     /// Whether the engine runs on this machine, so that paths here are paths there.
     pub is_local: bool,
+    /// Room where the engine keeps its data; `None` where it cannot be seen from here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<DiskSpace>,
 }
 
 /// What [`ContainerRuntime::wait_until`] waits for.

@@ -1,7 +1,6 @@
 //! The catalog: typed documents over a [`CatalogStore`].
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,9 +9,12 @@ use serde::de::DeserializeOwned;
 
 use super::document::{Envelope, FORMAT};
 use super::noise;
+use super::own_backups::OwnBackups;
+use super::seen::Seen;
 use crate::domain::backup::Backup;
 use crate::domain::fleet::Fleet;
 use crate::domain::id::{BackupId, RunId, ServerName};
+use crate::domain::inventory::Inventory;
 use crate::domain::run::Run;
 use crate::domain::server::ServerRecord;
 use crate::error::{Error, ErrorKind, Result};
@@ -27,10 +29,12 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// The catalog of one store.
 #[derive(Debug)]
 pub struct Catalog {
-    store: Arc<dyn CatalogStore>,
-    clock: Arc<dyn Clock>,
-    /// What was read last, by key, with the etag it was listed with: unchanged documents are not read again.
-    seen: Mutex<BTreeMap<DocumentKey, (String, Arc<Backup>)>>,
+    pub(super) store: Arc<dyn CatalogStore>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) seen: Seen<Backup>,
+    pub(super) own: OwnBackups,
+    servers_seen: Seen<ServerRecord>,
+    inventories_seen: Seen<Inventory>,
 }
 
 /// A document as it was read or written last.
@@ -56,7 +60,14 @@ impl Catalog {
     /// The catalog in `store`.
     #[must_use]
     pub fn new(store: Arc<dyn CatalogStore>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock, seen: Mutex::default() }
+        Self {
+            store,
+            clock,
+            seen: Seen::default(),
+            own: OwnBackups::default(),
+            servers_seen: Seen::default(),
+            inventories_seen: Seen::default(),
+        }
     }
 
     /// The store's URL, for messages.
@@ -121,28 +132,10 @@ impl Catalog {
     /// # Errors
     /// The store's. A damaged document is no error of the whole: see [`BackupList::damaged`].
     pub async fn backups(&self) -> Result<BackupList> {
-        let mut list = BackupList::default();
-        let mut seen_now = BTreeMap::new();
-        for stat in self.store.list(&DocumentKey::parse("backups")?).await? {
-            let known = self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(&stat.key).cloned();
-            let backup = match known {
-                Some((etag, backup)) if etag == stat.etag => backup,
-                _ => match self.read::<Backup>(&stat.key).await {
-                    Ok(Some((envelope, _))) => Arc::new(envelope.body),
-                    Ok(None) => continue,
-                    Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Unsupported) => {
-                        list.damaged.push(error);
-                        continue;
-                    }
-                    Err(error) => return Err(error),
-                },
-            };
-            seen_now.insert(stat.key, (stat.etag, Arc::clone(&backup)));
-            list.backups.push(backup);
-        }
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen_now;
-        list.backups.sort_by(|a, b| (&a.server, &a.name, &a.id).cmp(&(&b.server, &b.name, &b.id)));
-        Ok(list)
+        let refreshed = self.seen.refresh(&self.store, "backups").await?;
+        let mut backups: Vec<_> = refreshed.found.into_iter().map(|(_, backup)| backup).collect();
+        backups.sort_by(|a, b| (&a.server, &a.name, &a.id).cmp(&(&b.server, &b.name, &b.id)));
+        Ok(BackupList { backups, damaged: refreshed.damaged })
     }
 
     /// One backup, as it is now.
@@ -159,7 +152,10 @@ impl Catalog {
     /// # Errors
     /// `AlreadyExists`; the store's.
     pub async fn create_backup(&self, backup: &Backup) -> Result<()> {
-        self.create(&backup_key(&backup.id)?, backup).await
+        let key = backup_key(&backup.id)?;
+        let created = self.create(&key, backup).await;
+        self.changed_here(&key);
+        created
     }
 
     /// Changes a backup, however many others change it at the same time, and gives the result.
@@ -180,7 +176,9 @@ impl Catalog {
             change(&mut envelope.body)?;
             envelope.counter += 1;
             envelope.format = FORMAT;
-            match self.store.replace(&key, envelope.to_bytes_over(&key, &stored.bytes)?, &stored.version).await {
+            let replaced = self.store.replace(&key, envelope.to_bytes_over(&key, &stored.bytes)?, &stored.version).await;
+            self.changed_here(&key);
+            match replaced {
                 Ok(_) => return Ok(envelope.body),
                 Err(error) if error.kind() == ErrorKind::Conflict => self.clock.sleep(PAUSE * (attempt + 1)).await,
                 Err(error) => return Err(error),
@@ -195,7 +193,10 @@ impl Catalog {
     /// # Errors
     /// The store's.
     pub async fn delete_backup(&self, id: &BackupId) -> Result<()> {
-        self.store.delete(&backup_key(id)?).await
+        let key = backup_key(id)?;
+        let deleted = self.store.delete(&key).await;
+        self.changed_here(&key);
+        deleted
     }
 
     /// Removes everything below a folder of the store that holds data, and tells how many objects that were.
@@ -303,22 +304,36 @@ impl Catalog {
         Ok(self.find_document::<ServerRecord>(&key).await?.map(|found| found.body))
     }
 
-    /// Every server of the fleet, by name.
+    /// Every server of the fleet, by name. Documents that did not change since the last call are not read again.
     ///
     /// # Errors
     /// The store's. A damaged document is no error of the whole: it is logged.
     pub async fn servers(&self) -> Result<Vec<ServerRecord>> {
-        let mut servers = Vec::new();
-        for stat in self.store.list(&DocumentKey::parse("servers")?).await? {
-            match self.find_document::<ServerRecord>(&stat.key).await {
-                Ok(found) => servers.extend(found.map(|found| found.body)),
-                Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Unsupported) => {
-                    tracing::warn!(%error, "a server's document cannot be read");
-                }
-                Err(error) => return Err(error),
-            }
+        let refreshed = self.servers_seen.refresh(&self.store, "servers").await?;
+        for error in refreshed.damaged {
+            tracing::warn!(%error, "a server's document cannot be read");
         }
-        Ok(servers)
+        Ok(refreshed.found.into_iter().map(|(_, server)| server.as_ref().clone()).collect())
+    }
+
+    /// What each server has, by name, as far as the servers wrote it down.
+    ///
+    /// # Errors
+    /// The store's. A damaged document is no error of the whole: it is logged.
+    pub async fn inventories(&self) -> Result<Vec<Arc<Inventory>>> {
+        let refreshed = self.inventories_seen.refresh(&self.store, "inventory").await?;
+        for error in refreshed.damaged {
+            tracing::warn!(%error, "a server's inventory cannot be read");
+        }
+        Ok(refreshed.found.into_iter().map(|(_, inventory)| inventory).collect())
+    }
+
+    /// What a server has; `None` as long as it wrote nothing down.
+    ///
+    /// # Errors
+    /// The store's; `Corrupt`.
+    pub async fn inventory(&self, server: &ServerName) -> Result<Option<Inventory>> {
+        Ok(self.find_document(&inventory_key(server)?).await?.map(|found| found.body))
     }
 
     async fn read<T: DeserializeOwned>(&self, key: &DocumentKey) -> Result<Option<(Envelope<T>, DocumentVersion)>> {
@@ -346,6 +361,10 @@ fn backup_key(id: &BackupId) -> Result<DocumentKey> {
 
 fn run_key(server: &ServerName, run: RunId) -> Result<DocumentKey> {
     DocumentKey::parse(format!("runs/{server}/{run}.json"))
+}
+
+pub(super) fn inventory_key(server: &ServerName) -> Result<DocumentKey> {
+    DocumentKey::parse(format!("inventory/{server}.json"))
 }
 
 fn no_such_backup(id: &BackupId) -> Error {

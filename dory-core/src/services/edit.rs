@@ -115,7 +115,16 @@ impl Dory {
             let Policy { engine, engine_options, .. } = backup.policy.clone().into_policy();
             self.engine(engine)?.check_options(&engine_options)
         };
-        self.catalog.update_backup(&backup.id, change).await
+        let edited = self.catalog.update_backup(&backup.id, change).await?;
+        self.tell_of_change(&edited.server).await;
+        Ok(edited)
+    }
+
+    /// Wakes whoever a backup belongs to, for a server asks but rarely what others changed.
+    async fn tell_of_change(&self, server: &ServerName) {
+        if let Err(error) = self.doorbell().ring(server).await {
+            tracing::warn!(%server, %error, "the server could not be told of the change, and will find it by itself");
+        }
     }
 
     /// The engine that the label of a backup's container asks for, as far as the container can be asked.
@@ -187,7 +196,9 @@ impl Dory {
             backup.marked = Some(marked);
             Ok(())
         };
-        self.catalog.update_backup(id, change).await
+        let marked = self.catalog.update_backup(id, change).await?;
+        self.tell_of_change(&marked.server).await;
+        Ok(marked)
     }
 
     async fn check_name_is_free(&self, backup: &Backup, edit: &BackupEdit) -> Result<()> {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
@@ -26,6 +27,10 @@ pub struct ContainerOverview {
     pub left_out: Vec<LeftOut>,
     /// Whether `backup --all` takes it.
     pub marked: bool,
+    /// Whether a schedule takes it.
+    pub scheduled: bool,
+    /// Whether a dump of it is asked for.
+    pub dumped: bool,
     /// The backup that holds its data; as data, only what names it and its newest point.
     #[serde(serialize_with = "in_short")]
     pub backup: Option<Arc<Backup>>,
@@ -71,7 +76,7 @@ impl Dory {
     /// # Errors
     /// The runtime's and the store's.
     pub async fn marked(&self) -> Result<Marked> {
-        let backups = self.catalog.backups().await?.backups;
+        let backups = self.own_backups(Duration::ZERO).await?;
         let all = self.runtime()?.list_containers().await?;
         let mut marked = Marked::default();
         for container in &all {
@@ -98,21 +103,50 @@ impl Dory {
     /// # Errors
     /// The runtime's and the store's.
     pub async fn containers(&self) -> Result<Vec<ContainerOverview>> {
+        self.overviews(&self.own_backups(Duration::ZERO).await?).await
+    }
+
+    /// This server's backups, as they were at most `age` ago.
+    pub(super) async fn own_backups(&self, age: Duration) -> Result<Vec<Arc<Backup>>> {
+        self.catalog.backups_of(&self.config.server, age).await
+    }
+
+    pub(super) async fn overviews(&self, backups: &[Arc<Backup>]) -> Result<Vec<ContainerOverview>> {
         let forbidden = self.forbidden().await?;
-        let backups = self.catalog.backups().await?.backups;
+        let by_fleet = self.default_policy().await?;
         let containers = self.runtime()?.list_containers().await?;
         let overview = |container: Container| {
             let (mounts, left_out) = choose_mounts(&container, &forbidden);
-            let (backup, unclear) = match self.backup_of(&container, &backups) {
+            let (backup, unclear) = match self.backup_of(&container, backups) {
                 Ok(backup) => (backup, None),
                 Err(error) => (None, Some(error)),
             };
             let by_label = marked_by_label(&container.labels).map_err(|error| of_container(&error, &container));
-            let bad_label = policy_from_labels(&container).err();
+            let (from_labels, bad_label) = match policy_from_labels(&container) {
+                Ok(policy) => (policy, None),
+                Err(error) => (PolicyOverrides::default(), Some(error)),
+            };
+            let from_catalog = backup.as_ref().map(|backup| PolicyOverrides {
+                hooks: backup.hooks.as_ref().map(|sealed| sealed.hooks.clone()).unwrap_or_default(),
+                ..backup.policy.clone()
+            });
             let by_catalog = backup.as_ref().and_then(|backup| backup.marked);
             let problem = by_label.as_ref().err().or(bad_label.as_ref()).or(unclear.as_ref()).map(ToString::to_string);
-            let marked = by_catalog.or(by_label.ok().flatten()).unwrap_or(false);
-            ContainerOverview { container, mounts, left_out, marked, backup, problem }
+            let marked = by_catalog.or(by_label.ok().flatten());
+            // What the fleet's settings say is for those that somebody chose.
+            let by_fleet = if marked == Some(true) { by_fleet.clone() } else { PolicyOverrides::default() };
+            let policy = from_catalog.unwrap_or_default().or(from_labels).or(by_fleet).into_policy();
+            let is_paused = backup.as_ref().is_some_and(|backup| backup.turns.paused_since.is_some());
+            ContainerOverview {
+                container,
+                mounts,
+                left_out,
+                marked: marked.unwrap_or(false),
+                scheduled: policy.schedule.is_some() && marked != Some(false) && !is_paused,
+                dumped: policy.hooks.dump.is_some(),
+                backup,
+                problem,
+            }
         };
         Ok(containers.into_iter().map(overview).collect())
     }

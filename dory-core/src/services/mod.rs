@@ -29,12 +29,15 @@ mod keys;
 mod load_dump;
 mod load_dump_plan;
 mod lookout;
+mod metrics;
 mod mount_state;
 mod needs;
+mod own_backups;
 mod passes;
 mod pings;
 mod policy_sources;
 mod prune;
+mod pulse;
 mod read;
 mod reporting;
 mod restore;
@@ -43,11 +46,14 @@ mod restore_prepare;
 mod run_events;
 mod run_log;
 mod run_record;
+mod run_tally;
 mod runs;
 mod schedules;
+mod seen;
 mod settle;
 mod settled;
 mod starting;
+mod stock;
 mod stop_window;
 mod survey;
 mod suspect;
@@ -56,7 +62,7 @@ mod users;
 mod verify;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -66,6 +72,7 @@ use crate::domain::fleet::{Fleet, FleetEncryption};
 use crate::domain::id::{BackupId, ServerName};
 use crate::domain::keys::{Encryption, MasterKey};
 use crate::domain::policy::EngineKind;
+use crate::domain::stillness::Stillness;
 use crate::domain::store_url::StoreAccess;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{
@@ -96,14 +103,17 @@ pub use mount_state::MountState;
 pub(crate) use needs::RunNeeds;
 pub use policy_sources::{PolicyOverview, PolicySource, PolicyValue};
 pub use prune::{PointVerdict, PrunePlan};
+pub use pulse::Pulse;
 pub use read::PointReader;
 pub(crate) use reporting::{Target, digest_notice, id_of, report_state_key};
 pub use restore::RestoreOutcome;
 pub use restore_plan::{MapTarget, MountMap, MountRestore, RestoreChoice, RestorePlan};
 pub use run_events::{Phase, RunEvent, RunEvents};
 pub(crate) use run_log::lines_of;
+pub use run_tally::RunTally;
 pub use runs::{RunFilter, RunList, RunTrace};
 pub use schedules::{ScheduleChange, ScheduleOverview, ScheduleSource};
+pub(crate) use stock::SharedStock;
 pub use settled::{Settled, SettledContainer, Standing};
 pub(crate) use survey::{RunsSeen, Survey};
 pub use timetable::{Timetable, TimetableEntry};
@@ -122,6 +132,9 @@ pub struct Dory {
     fleet: Arc<OnceCell<(Fleet, Option<MasterKey>)>>,
     doorbell: Arc<dyn Doorbell>,
     channels: Arc<dyn Channels>,
+    tally: RunTally,
+    pulse: Pulse,
+    stillness: Arc<Mutex<Stillness>>,
 }
 
 /// What a [`Dory`] needs to know.
@@ -168,7 +181,9 @@ impl Dory {
         let catalog = Arc::new(Catalog::new(store, Arc::clone(&clock)));
         let doorbell = Arc::new(CatalogDoorbell::new(Arc::clone(&catalog), Arc::clone(&clock)));
         let (runtime, config, fleet) = (Arc::new(runtime), Arc::new(config), Arc::default());
-        Self { runtime, engines, catalog, clock, config, fleet, doorbell, channels: Arc::new(NoChannels) }
+        let (tally, pulse) = (RunTally::default(), Pulse::new(Arc::clone(&clock)));
+        let (channels, stillness) = (Arc::new(NoChannels), Arc::default());
+        Self { runtime, engines, catalog, clock, config, fleet, doorbell, channels, tally, pulse, stillness }
     }
 
     /// The same, with ways out to people and to what watches for them.
@@ -216,6 +231,18 @@ impl Dory {
     #[must_use]
     pub fn zone(&self) -> &TimeZone {
         &self.config.zone
+    }
+
+    /// How many runs of this process ended, and how.
+    #[must_use]
+    pub fn tally(&self) -> &RunTally {
+        &self.tally
+    }
+
+    /// Whether the loops of the server in this process live.
+    #[must_use]
+    pub fn pulse(&self) -> &Pulse {
+        &self.pulse
     }
 
     pub(crate) fn doorbell(&self) -> Arc<dyn Doorbell> {

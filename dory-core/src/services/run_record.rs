@@ -59,6 +59,7 @@ impl Dory {
             Some(ErrorKind::Cancelled) => Outcome::Cancelled,
             Some(_) => Outcome::Failed,
         };
+        self.tally.count(run.kind, outcome);
         let record = Run {
             id: run.id,
             server: self.config.server.clone(),

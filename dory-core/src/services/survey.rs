@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use serde::Deserialize;
 
 use super::Dory;
 use crate::domain::backup::Backup;
 use crate::domain::id::{RunId, ServerName};
+use crate::domain::inventory::StockedContainer;
 use crate::domain::price::Prices;
 use crate::domain::report::{PresentContainer, Situation};
 use crate::domain::run::Run;
@@ -151,22 +151,10 @@ impl Dory {
 
     /// The containers of each server that wrote down what it has, and of this one's host.
     async fn present_containers(&self) -> Result<BTreeMap<ServerName, Vec<PresentContainer>>> {
-        #[derive(Deserialize)]
-        struct Inventory {
-            containers: Vec<PresentContainer>,
-        }
-        let mut present = BTreeMap::new();
-        for stat in self.catalog.list_documents("inventory").await? {
-            let file = stat.key.as_str().rsplit('/').next().and_then(|file| file.strip_suffix(".json"));
-            let Some(server) = file.and_then(|name| ServerName::parse(name).ok()) else { continue };
-            match self.catalog.find_document::<Inventory>(&stat.key).await {
-                Ok(found) => drop(found.map(|found| present.insert(server, found.body.containers))),
-                Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Unsupported) => {
-                    tracing::warn!(%error, "a server's inventory cannot be read");
-                }
-                Err(error) => return Err(error),
-            }
-        }
+        let stocked = |one: &StockedContainer| PresentContainer { id: one.id.clone(), name: one.name.clone() };
+        let all = self.catalog.inventories().await?.into_iter();
+        let mut present: BTreeMap<_, Vec<_>> =
+            all.map(|stock| (stock.server.clone(), stock.containers.iter().map(stocked).collect())).collect();
         if let Ok(runtime) = self.runtime()
             && let Ok(here) = runtime.list_containers().await
         {

@@ -1,9 +1,13 @@
 //! What this server backs up by itself, and when.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::Dory;
 use super::inventory::policy_from_labels;
+use super::own_backups::LISTED_FOR;
 use crate::domain::backup::Backup;
 use crate::domain::id::{BackupId, ContainerName};
 use crate::domain::policy::{PolicyOverrides, marked_by_label};
@@ -45,15 +49,24 @@ impl Dory {
     /// # Errors
     /// The runtime's and the store's.
     pub async fn timetable(&self) -> Result<Timetable> {
-        let backups = self.catalog.backups().await?.backups;
         let by_fleet = self.default_policy().await?;
+        let table = self.timetable_of(&self.own_backups(LISTED_FOR).await?, &by_fleet).await?;
+        let now = self.clock.now();
+        // What seems due may have been done, or called off, by somebody else: nothing begins on old news.
+        if table.entries.iter().any(|entry| entry.schedule.last_due(entry.since, now, &self.config.zone).is_some()) {
+            return self.timetable_of(&self.own_backups(Duration::ZERO).await?, &by_fleet).await;
+        }
+        Ok(table)
+    }
+
+    async fn timetable_of(&self, backups: &[Arc<Backup>], by_fleet: &PolicyOverrides) -> Result<Timetable> {
         let mut table = Timetable::default();
         for container in self.runtime()?.list_containers().await? {
             let entry = || -> Result<Option<TimetableEntry>> {
                 let by_label = policy_from_labels(&container)?;
                 let marked_by_label = marked_by_label(&container.labels)?;
                 // One that only looks like a known backup's asks first, and nobody is there to answer.
-                let known = self.backup_of(&container, &backups)?;
+                let known = self.backup_of(&container, backups)?;
                 let marked = known.as_ref().and_then(|known| known.marked).or(marked_by_label);
                 let by_catalog = known.as_ref().map(|known| known.policy.clone()).unwrap_or_default();
                 let turns = known.as_ref().map(|known| known.turns.clone()).unwrap_or_default();

@@ -1,9 +1,13 @@
 //! What the engine is, where it is, and what networks it has.
 
+use std::path::{Path, PathBuf};
+
 use bollard::query_parameters::ListNetworksOptions;
+use rustix::fs::statvfs;
 
 use super::DockerRuntime;
 use crate::domain::id::NetworkName;
+use crate::domain::server::DiskSpace;
 use crate::error::Result;
 use crate::ports::RuntimeInfo;
 
@@ -17,13 +21,25 @@ impl DockerRuntime {
         let is_local = own_container.is_some()
             || (engine.kernel_version.is_some_and(|kernel| kernel == from_kernel("osrelease"))
                 && host == from_kernel("hostname"));
+        let data_root = PathBuf::from(engine.docker_root_dir.unwrap_or_default());
+        // The root of a container on one of these lies on the file system that holds all of the engine's data.
+        let layered = matches!(engine.driver.as_deref(), Some("overlay2" | "overlayfs" | "vfs"));
+        let seen = match &own_container {
+            Some(_) => layered.then(|| PathBuf::from("/")),
+            None => is_local.then(|| data_root.clone()),
+        };
+        let disk = match seen.filter(|path| path.is_absolute()) {
+            Some(path) => tokio::task::spawn_blocking(move || room_at(&path)).await.ok().flatten(),
+            None => None,
+        };
         Ok(RuntimeInfo {
             name: format!("docker {}", engine.server_version.unwrap_or_default()),
             api_version: self.api_version.to_string(),
             host,
-            data_root: engine.docker_root_dir.unwrap_or_default().into(),
+            data_root,
             own_container,
             is_local,
+            disk,
         })
     }
 
@@ -35,6 +51,12 @@ impl DockerRuntime {
         names.sort_unstable();
         Ok(names)
     }
+}
+
+fn room_at(path: &Path) -> Option<DiskSpace> {
+    let found = statvfs(path).ok()?;
+    let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+    Some(DiskSpace { free_bytes: bytes(found.f_bavail), total_bytes: bytes(found.f_blocks) })
 }
 
 /// What the kernel says of itself; nothing where there is no such file.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use dory_core::domain::container::{Container, ContainerState, Image, Volume};
 use dory_core::domain::id::{ContainerId, ImageRef, NetworkName, VolumeName};
+use dory_core::domain::server::DiskSpace;
 use dory_core::ports::{
     Clock, ContainerRuntime, EventStream, ExecRequest, ExecSession, Helper, HelperInfo, HelperMount, HelperRole,
     HelperSource, HelperSpec, RuntimeInfo, WaitCondition,
@@ -60,6 +61,7 @@ impl ContainerRuntime for FakeRuntime {
             data_root: state.data_root(),
             own_container: state.own_container.clone(),
             is_local: true,
+            disk: Some(DiskSpace { free_bytes: 40 << 30, total_bytes: 100 << 30 }),
         }))
     }
 
