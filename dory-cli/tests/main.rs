@@ -5,6 +5,7 @@ mod around_a_backup;
 mod bench;
 mod dockerd_killed;
 mod dumps;
+mod fleet_trial;
 mod guarded;
 mod help;
 mod interrupted;

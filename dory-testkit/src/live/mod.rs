@@ -2,6 +2,7 @@
 
 mod container;
 mod docker;
+mod network;
 mod own_engine;
 
 use std::env;
@@ -11,6 +12,7 @@ use crate::servers::find_tool;
 
 pub use container::{LiveContainer, has_tools};
 pub use docker::{Docker, docker};
+pub use network::{Cable, LiveNetwork};
 pub use own_engine::OwnEngine;
 
 /// The variable that lists what must not be skipped: `docker,stunnel,duplicity,restic,gcs,s3,smtp`.
