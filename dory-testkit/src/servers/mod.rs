@@ -11,6 +11,6 @@ mod web_receiver;
 pub use azurite::{AzureServer, azurite};
 pub use fake_gcs::{FakeGcsServer, fake_gcs};
 pub use seaweedfs::{S3Server, seaweedfs};
-pub use smtp::{Letter, SmtpServer, smtp};
+pub use smtp::{Letter, SmtpServer, smtp, smtp_at};
 pub use tools::{TOOLS, find_tool};
 pub use web_receiver::{WebReceiver, WebRequest};

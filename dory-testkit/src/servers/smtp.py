@@ -1,6 +1,6 @@
-"""A mail server on loopback that keeps what it takes, and refuses when it is told to.
+"""A mail server that keeps what it takes, and refuses when it is told to.
 
-    smtp.py MODE [CERTIFICATE KEY]     MODE is plain, starttls or tls
+    smtp.py HOST MODE [CERTIFICATE KEY]     it listens on HOST; MODE is plain, starttls or tls
 
 It prints its port, writes each letter it takes as a line of JSON to `letters`, and refuses all of them with the reply in
 the file `refusal`, where there is one. With TLS it wants a login: ada, hunter2.
@@ -38,6 +38,7 @@ class Keeper:
             "tls": server.transport.get_extra_info("sslcontext") is not None,
             "user": session.auth_data and session.auth_data.login.decode(),
             "hello": session.host_name,
+            "peer": session.peer[0],
         }
         with open("letters", "a") as letters:
             letters.write(json.dumps(kept) + "\n")
@@ -50,7 +51,7 @@ def authenticate(server, session, envelope, mechanism, data):
     return AuthResult(success=False, handled=False)
 
 
-async def serve(mode, *files):
+async def serve(host, mode, *files):
     settings = {"hostname": "localhost"}
     context = None
     if mode != "plain":
@@ -64,7 +65,7 @@ async def serve(mode, *files):
         settings |= {"auth_require_tls": False}
     loop = asyncio.get_running_loop()
     protocol = lambda: SMTP(Keeper(), loop=loop, **settings)
-    server = await loop.create_server(protocol, "127.0.0.1", 0, ssl=context if mode == "tls" else None)
+    server = await loop.create_server(protocol, host, 0, ssl=context if mode == "tls" else None)
     print(server.sockets[0].getsockname()[1], flush=True)
     # The test that started it holds the other end.
     await loop.run_in_executor(None, sys.stdin.read)

@@ -1,4 +1,4 @@
-//! A real mail server: `aiosmtpd`, on loopback, with STARTTLS, with TLS from the start, or without.
+//! A real mail server: `aiosmtpd`, on loopback or where a test wants it, with STARTTLS, with TLS from the start, or without.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -18,10 +18,10 @@ use crate::contracts::notifier::Receiver;
 
 const PROGRAM: &str = include_str!("smtp.py");
 
-/// An authority, and a certificate by it for `localhost`.
+/// An authority, and a certificate by it for `$1`.
 const CERTIFICATES: &str = r#"
 set -e
-printf 'subjectAltName=DNS:localhost\nextendedKeyUsage=serverAuth\n' > extensions
+printf 'subjectAltName=%s\nextendedKeyUsage=serverAuth\n' "$1" > extensions
 openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ca -keyout ca-key.pem -out ca.pem
 openssl req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout key.pem -out request
 openssl x509 -req -in request -CA ca.pem -CAkey ca-key.pem -CAcreateserial -days 2 -extfile extensions -out cert.pem
@@ -32,6 +32,7 @@ openssl x509 -req -in request -CA ca.pem -CAkey ca-key.pem -CAcreateserial -days
 pub struct SmtpServer {
     folder: TempDir,
     server: Child,
+    host: String,
     port: u16,
     security: SmtpSecurity,
 }
@@ -50,7 +51,8 @@ pub struct Letter {
     pub to: String,
     /// Who gets it.
     pub recipients: Vec<String>,
-    text: String,
+    /// Its plain text.
+    pub text: String,
     html: Option<String>,
     /// Its content type.
     pub kind: String,
@@ -60,11 +62,19 @@ pub struct Letter {
     pub user: Option<String>,
     /// What the sender called itself.
     pub hello: String,
+    /// The address it came from.
+    pub peer: String,
 }
 
 /// A mail server of that kind, where Python has `aiosmtpd`, and `openssl` is there.
 #[must_use]
 pub fn smtp(security: SmtpSecurity) -> Option<SmtpServer> {
+    smtp_at("localhost", security)
+}
+
+/// The same at an address of this host's that others reach. Their clocks may be slow: its certificate is a day old.
+#[must_use]
+pub fn smtp_at(host: &str, security: SmtpSecurity) -> Option<SmtpServer> {
     let python = find_tool("python3")?;
     let has = Command::new(&python).args(["-c", "import aiosmtpd"]).stderr(Stdio::null()).status().ok()?;
     if !has.success() {
@@ -77,19 +87,24 @@ pub fn smtp(security: SmtpSecurity) -> Option<SmtpServer> {
         SmtpSecurity::StartTls => &["starttls", "cert.pem", "key.pem"],
         SmtpSecurity::Tls => &["tls", "cert.pem", "key.pem"],
     };
+    let (address, name, then): (_, _, &[&str]) = match host {
+        "localhost" => ("127.0.0.1", "DNS:localhost".to_owned(), &[]),
+        _ => (host, format!("IP:{host}"), &["faketime", "-f", "-1d"]),
+    };
     if mode.len() > 1 {
-        let made = Command::new("sh").args(["-c", CERTIFICATES]).current_dir(&folder).output().ok()?;
+        let words = [then, &["sh", "-c", CERTIFICATES, "sh", &name]].concat();
+        let made = Command::new(words[0]).args(&words[1..]).current_dir(&folder).output().ok()?;
         if !made.status.success() {
             return None;
         }
     }
     let mut command = Command::new(python);
-    command.arg("smtp.py").args(mode).current_dir(&folder).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command.args(["smtp.py", address]).args(mode).current_dir(&folder).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut server = command.spawn().unwrap();
     let mut line = String::new();
     BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let port = line.trim().parse().expect("the mail server says its port");
-    Some(SmtpServer { folder, server, port, security })
+    Some(SmtpServer { folder, server, host: host.to_owned(), port, security })
 }
 
 impl SmtpServer {
@@ -105,7 +120,7 @@ impl SmtpServer {
             SmtpSecurity::Tls => ("smtps", "ada@"),
         };
         let mut smtp: dory_core::domain::contact::SmtpUrl =
-            format!("{scheme}://{user}localhost:{}", self.port).parse().unwrap();
+            format!("{scheme}://{user}{}:{}", self.host, self.port).parse().unwrap();
         // On loopback it would not be asked for.
         smtp.security = self.security;
         MailAccount {
@@ -123,6 +138,12 @@ impl SmtpServer {
     #[must_use]
     pub fn authority(&self) -> Vec<u8> {
         fs::read(self.file("ca.pem")).expect("a server with TLS")
+    }
+
+    /// The file that it is in.
+    #[must_use]
+    pub fn authority_file(&self) -> PathBuf {
+        self.file("ca.pem")
     }
 
     /// Every letter that was taken, in order.
